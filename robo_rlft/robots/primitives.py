@@ -1,0 +1,80 @@
+"""What an action means: sequences of motions, written once over the driver contract.
+
+Knows nothing of simulators, tasks or policies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robo_rlft.driver import Pose, RobotDriver
+from robo_rlft.geometry import quaternion_yaw, yaw_quaternion
+
+TRAVEL_HEIGHT = 0.16  # metres above the table; what is carried clears what stands
+APPROACH_HEIGHT = 0.03  # metres above the highest thing under the tool; from there on slowly
+TRAVEL_SPEED = 1.5  # m/s
+CONTACT_SPEED = 0.3  # m/s
+FLOOR = -0.005  # metres; a descent that has met nothing ends here
+RELEASE_CLEARANCE = 0.003
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickPlaceOutcome:
+    """How far a pick-and-place came."""
+
+    gripped: bool  # something was held after the lift
+    carried: bool  # and still held when it was to be released
+
+
+class PickAndPlace:
+    """Approach, descend until contact, grip, lift, check the grip, travel, lower, release, retract."""
+
+    def __init__(self, *, travel_height: float = TRAVEL_HEIGHT, speed: float = TRAVEL_SPEED) -> None:
+        self.travel_height = travel_height
+        self.speed = speed
+
+    def __call__(
+        self,
+        driver: RobotDriver,
+        *,
+        pick: tuple[float, float],
+        place: tuple[float, float],
+        turn: float,
+        pick_height: float = 0.0,
+        place_height: float = 0.0,
+    ) -> PickPlaceOutcome:
+        """Carry what lies at `pick` to `place`, turned by `turn`.
+
+        Args:
+            driver: the robot, at home and empty.
+            pick: (x, y) in metres, world frame.
+            place: likewise.
+            turn: radians counter-clockwise about +z, from where the tool is.
+            pick_height: metres, the surface to expect at the pick; the descent slows down above it.
+            place_height: likewise for the place, where what is carried comes to lie.
+        """
+        yaw = quaternion_yaw(driver.tool_pose().quaternion)
+        self._descend(driver, pick, yaw, pick_height)
+        driver.grip()
+        grip_height = driver.tool_pose().position[2]
+        driver.move(_pose(pick, self.travel_height, yaw), speed=self.speed)
+        gripped = driver.is_holding()
+        carried = False
+        if gripped:
+            driver.move(_pose(place, self.travel_height, yaw + turn), speed=self.speed)
+            self._descend(driver, place, yaw + turn, place_height + grip_height)
+            carried = driver.is_holding()
+        driver.release()
+        driver.home()
+        driver.wait()
+        return PickPlaceOutcome(gripped=gripped, carried=carried)
+
+    def _descend(self, driver: RobotDriver, xy: tuple[float, float], yaw: float, surface: float) -> None:
+        above = min(self.travel_height, surface + APPROACH_HEIGHT)
+        driver.move(_pose(xy, self.travel_height, yaw), speed=self.speed)
+        driver.move(_pose(xy, above, yaw), speed=self.speed)
+        driver.move(_pose(xy, FLOOR, yaw), speed=CONTACT_SPEED, stop_on_contact=True)
+
+
+def _pose(xy: tuple[float, float], z: float, yaw: float) -> Pose:
+    return Pose(position=(xy[0], xy[1], z), quaternion=yaw_quaternion(yaw))

@@ -1,0 +1,70 @@
+"""Episodes as plain arrays: what a demonstrator recorded, and what a policy's run came to.
+
+Knows numpy and the workspace, nothing of tensors, files or simulators. T counts actions; there are T + 1 pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_rlft.geometry import Workspace
+
+# Why an episode failed; None stands for success.
+FAILURES: tuple[str, ...] = (
+    "wrong_object",
+    "wrong_target",
+    "no_grasp",
+    "slipped",
+    "missed_place",
+    "disturbed",
+    "timed_out",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One recorded episode, with all that training from it needs."""
+
+    task: str
+    split: str
+    phase: str  # "train", "val" or "test"
+    seed: int  # the scene's
+    instruction: str
+    pick_name: str  # what was to be picked, in canonical words: "red block"
+    place_name: str
+    color: npt.NDArray[np.uint8]  # (T + 1, H, W, 3), RGB from above
+    height: npt.NDArray[np.float32]  # (T + 1, H, W), metres above the table
+    pick: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
+    place: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
+    rotation: npt.NDArray[np.int64]  # (T,), bin in [0, rotations)
+    rewards: npt.NDArray[np.float32]  # (T,), increase of progress at each action
+    success: bool
+    failure: str | None  # one of FAILURES
+    rotations: int  # number of rotation bins
+    workspace: Workspace
+
+    @property
+    def steps(self) -> int:
+        """Number of actions."""
+        return len(self.rotation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeRecord:
+    """What one run of a policy came to, without its pictures."""
+
+    seed: int
+    instruction: str
+    pick_name: str
+    place_name: str
+    success: bool
+    return_: float  # sum of rewards
+    steps: int
+    failure: str | None  # one of FAILURES
+    confidence: float  # [0, 1], the policy's at its first decision
+    pick: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
+    place: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
+    rotation: npt.NDArray[np.int64]  # (T,), bin

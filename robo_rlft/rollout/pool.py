@@ -1,0 +1,261 @@
+"""Environments in this process or in workers, driven by values: states in, outcomes out.
+
+A worker keeps nothing that matters between jobs, so any worker may do any job, in any order, with bit-equal results.
+Workers step environments only; policies stay in the parent. Knows nothing of learning.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+
+from robo_rlft.env import SUCCESS, EnvState, TabletopEnv
+from robo_rlft.records import Observation, PickPlace
+from robo_rlft.rollout.episode import Episode
+from robo_rlft.tasks.demonstrators import Demonstrator
+from robo_rlft.tasks.task import Attempt, Goal
+
+TIMEOUT = 120.0  # seconds that a worker may take for its share of a call
+
+
+class WorkerError(RuntimeError):
+    """A worker died, hung or failed; the message names it and what it was doing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """A sentence of the user's own for a scene, with the goal that it means, if known."""
+
+    sentence: str
+    goal: Goal | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """An episode's beginning."""
+
+    state: EnvState
+    observation: Observation  # without a batch dimension
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an action came to."""
+
+    state: EnvState
+    observation: Observation | None  # None when the episode is over and nobody asked
+    reward: float
+    terms: dict[str, float]
+    terminated: bool
+    truncated: bool
+    attempt: Attempt
+
+    @property
+    def done(self) -> bool:
+        return self.terminated or self.truncated
+
+    @property
+    def success(self) -> bool:
+        return self.state.progress > SUCCESS
+
+
+class EnvPool:
+    """Environments for batches of jobs; a context manager."""
+
+    def __init__(self, *, make_env: Callable[[], TabletopEnv], workers: int = 0) -> None:
+        """Make a pool.
+
+        Args:
+            make_env: makes one environment; picklable, as each worker calls it.
+            workers: processes; 0 steps one environment in this one.
+        """
+        self._env: TabletopEnv | None = make_env() if workers == 0 else None
+        self._workers = [_Worker(make_env, index) for index in range(workers)]
+
+    def __enter__(self) -> EnvPool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def reset(self, seeds: Sequence[int], instructions: Sequence[Instruction | None] | None = None) -> list[Start]:
+        """Start an episode for each seed."""
+        told = [None] * len(seeds) if instructions is None else list(instructions)
+        return self._map("reset", list(zip(seeds, told, strict=True)))
+
+    def step(self, states: Sequence[EnvState], actions: PickPlace, *, final_pictures: bool = False) -> list[Outcome]:
+        """Act once from each state; `actions` has the leading dimension (N,)."""
+        rows = np.concatenate([actions.pick.numpy(), actions.place.numpy(), actions.rotation.numpy()[:, None]], axis=1)
+        return self._map("step", [(s, row, final_pictures) for s, row in zip(states, rows, strict=True)])
+
+    def explain(self, states: Sequence[EnvState], attempts: Sequence[Sequence[Attempt]]) -> list[str]:
+        """Return the kind of failure of each episode that ended in one of the states."""
+        return self._map("explain", list(zip(states, attempts, strict=True)))
+
+    def demonstrate(self, seeds: Sequence[int], demonstrator: Demonstrator) -> list[Episode]:
+        """Record one episode of a demonstrator for each seed, failures kept."""
+        return self._map("demonstrate", [(seed, demonstrator) for seed in seeds])
+
+    def film(self, states: Sequence[EnvState], actions: PickPlace) -> list[list[Any]]:
+        """Act once from each state and return the pictures of it, (height, width, 3) uint8 each, for people."""
+        rows = np.concatenate([actions.pick.numpy(), actions.place.numpy(), actions.rotation.numpy()[:, None]], axis=1)
+        return self._map("film", list(zip(states, rows, strict=True)))
+
+    def close(self) -> None:
+        """End the workers; safe to call twice."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+    def _map(self, job: str, arguments: list[Any]) -> list[Any]:
+        """Do jobs in equal, contiguous shares: the K actions of one scene stay with the worker that has its picture."""
+        if self._env is not None:
+            return [_JOBS[job](self._env, *argument) for argument in arguments]
+        if not self._workers:
+            raise WorkerError("the pool is closed: make a new one")
+        shares = np.array_split(np.arange(len(arguments)), len(self._workers))
+        for worker, share in zip(self._workers, shares, strict=True):
+            worker.send(job, [arguments[i] for i in share])
+        return [result for worker in self._workers for result in worker.receive()]
+
+
+class _Worker:
+    def __init__(self, make_env: Callable[[], TabletopEnv], index: int) -> None:
+        # Forking a process that runs torch's threads can hang; the fork server is forked from before they exist.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["robo_rlft.env", "robo_rlft.rollout.pool", "robo_rlft.sim.floating"])
+        self.index = index
+        self.job = "start"
+        self.connection, child = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(child, make_env), daemon=True)
+        self.process.start()
+        child.close()
+
+    def send(self, job: str, arguments: list[Any]) -> None:
+        self.job = job
+        try:
+            self.connection.send((job, arguments))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerError(f"worker {self.index} died before {job}") from error
+
+    def receive(self) -> list[Any]:
+        if not self.connection.poll(TIMEOUT):
+            raise WorkerError(f"worker {self.index} has not answered to {self.job} for {TIMEOUT:.0f} s")
+        try:
+            failed, value = self.connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise WorkerError(f"worker {self.index} died during {self.job}") from error
+        if failed:
+            raise value
+        results: list[Any] = value
+        return results
+
+    def close(self) -> None:
+        self.connection.close()
+        self.process.join(timeout=5.0)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _serve(connection: Connection, make_env: Callable[[], TabletopEnv]) -> None:
+    env: TabletopEnv | None = None
+    while True:
+        try:
+            job, arguments = connection.recv()
+        except (EOFError, KeyboardInterrupt):
+            break
+        try:
+            env = env or make_env()
+            answer: tuple[bool, Any] = (False, [_JOBS[job](env, *argument) for argument in arguments])
+        except Exception as error:  # it belongs to the parent, which raises it
+            answer = (True, error)
+        connection.send(answer)
+    if env is not None:
+        env.close()
+
+
+def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Start:
+    told = {} if instruction is None else {"sentence": instruction.sentence, "goal": instruction.goal}
+    state = env.start(seed, **told)
+    return Start(state=state, observation=env.look(state))
+
+
+def _step(env: TabletopEnv, state: EnvState, action: Any, final_picture: bool) -> Outcome:
+    result = env.act(state, action)
+    over = result.terminated or result.truncated
+    return Outcome(
+        state=result.state,
+        observation=None if over and not final_picture else env.look(result.state),
+        reward=result.reward,
+        terms=result.terms,
+        terminated=result.terminated,
+        truncated=result.truncated,
+        attempt=result.attempt,
+    )
+
+
+def _demonstrate(env: TabletopEnv, seed: int, demonstrator: Demonstrator) -> Episode:
+    rng = np.random.default_rng([seed, 7])  # the demonstrator's own errors, apart from the scene's randomness
+    state = env.start(seed)
+    goal = state.goal
+    assert goal is not None
+    pictures, actions, rewards, attempts = [env.look(state)], [], [], []
+    while True:
+        intent = demonstrator(env.task, env.layout(state), state.poses, rng=rng)
+        action = env.to_action(intent)
+        result = env.act(state, action)
+        state = result.state
+        actions.append(action)
+        rewards.append(result.reward)
+        attempts.append(result.attempt)
+        pictures.append(env.look(state))
+        if result.terminated or result.truncated:
+            break
+    success = state.progress > SUCCESS
+    steps = np.stack(actions)
+    return Episode(
+        task=env.task.name,
+        split=env.split,
+        phase=env.phase,
+        seed=seed,
+        instruction=state.instruction,
+        pick_name=goal.pick,
+        place_name=goal.place,
+        color=np.stack([picture.color.numpy().transpose(1, 2, 0) for picture in pictures]),
+        height=np.stack([picture.height.numpy() for picture in pictures]),
+        pick=steps[:, 0:2],
+        place=steps[:, 2:4],
+        rotation=steps[:, 4],
+        rewards=np.array(rewards, dtype=np.float32),
+        success=success,
+        failure=None if success else env.explain(state, attempts),
+        rotations=env.rotations,
+        workspace=env.workspace,
+    )
+
+
+def _film(env: TabletopEnv, state: EnvState, action: Any) -> list[Any]:
+    return env.film(state, action)
+
+
+def _explain(env: TabletopEnv, state: EnvState, attempts: Sequence[Attempt]) -> str:
+    return env.explain(state, attempts)
+
+
+_JOBS: dict[str, Callable[..., Any]] = {
+    "reset": _reset,
+    "step": _step,
+    "explain": _explain,
+    "demonstrate": _demonstrate,
+    "film": _film,
+}

@@ -1,0 +1,197 @@
+"""A suction gripper that floats: `robot=sim_floating`, the simulated robot that training uses.
+
+It is a light body pulled along by a constraint of limited force, so it pushes, is stopped and lags as an arm does; what it
+grips hangs on a second constraint of limited force and can slip. Knows nothing of tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pybullet
+
+from robo_rlft.driver import DriverError, Motion, Pose, View
+from robo_rlft.geometry import Workspace, quaternion_yaw, yaw_quaternion
+from robo_rlft.records import BodySpec, Part
+from robo_rlft.sim.camera import TopDownCamera, film_frame
+from robo_rlft.sim.world import TIMESTEP, World
+
+HOME = Pose(position=(0.5, 0.0, 0.62))  # above what the camera can see
+TIP_HEIGHT = 0.03  # metres, the gripper's own length
+GRIPPER_FORCE = 50.0  # newtons
+SUCTION_FORCE = 20.0
+SUCTION_REACH = 0.004  # metres between cup and object
+LAG_STEPS = 4  # steps of waiting at a motion's end until the gripper has caught up
+
+_GRIPPER = BodySpec(
+    name="gripper",
+    parts=(Part(kind="box", size=(0.016, 0.016, TIP_HEIGHT), center=(0.0, 0.0, TIP_HEIGHT / 2), color=(40, 40, 44)),),
+    mass=0.2,
+)
+
+
+class FloatingGripper:
+    """A `RobotDriver` over a `World`, and a `Scene`: building the scene brings the gripper home, empty."""
+
+    def __init__(self, *, workspace: Workspace, solver_iterations: int = 50) -> None:
+        self.workspace = workspace
+        self.world = World(solver_iterations=solver_iterations)
+        self._camera = TopDownCamera(workspace=workspace)
+        self._gripper = -1
+        self._carrier = -1
+        self._suction: int | None = None
+        self._held: int | None = None
+        self._target = HOME
+
+    def connect(self) -> None:
+        """Do nothing: the world is there from the start."""
+
+    def close(self) -> None:
+        """Release the world; safe to call twice."""
+        self.world.close()
+
+    def build(self, bodies: Sequence[BodySpec], poses: Sequence[Pose]) -> None:
+        """Make the world hold exactly these bodies at these poses, at rest, and the gripper at home."""
+        self.world.build(bodies, poses)
+        self._gripper = self.world.add(_GRIPPER, HOME)
+        self.world.keep_awake(self._gripper)
+        client = self.world.client
+        self._carrier = pybullet.createConstraint(
+            self._gripper, -1, -1, -1, pybullet.JOINT_FIXED, [0, 0, 0], [0, 0, -TIP_HEIGHT / 2], HOME.position, physicsClientId=client
+        )
+        pybullet.changeConstraint(self._carrier, maxForce=GRIPPER_FORCE, physicsClientId=client)
+        self._suction = self._held = None
+        self._target = HOME
+
+    def poses(self) -> tuple[Pose, ...]:
+        """Return the bodies' poses, body frame in the world frame."""
+        return self.world.poses()
+
+    def settle(self) -> None:
+        """Let the world come to rest, within a limit of steps."""
+        self.world.settle()
+
+    wait = settle
+
+    def observe(self) -> tuple[View, ...]:
+        """Return the view from above; the gripper must be at home."""
+        return (self._camera.view(self.world),)
+
+    def tool_pose(self) -> Pose:
+        """Return the pose of the suction cup's face."""
+        position, quaternion = pybullet.getBasePositionAndOrientation(self._gripper, physicsClientId=self.world.client)
+        x, y, z = position
+        return Pose(position=(x, y, z - TIP_HEIGHT / 2), quaternion=quaternion)
+
+    def move(self, target: Pose, *, speed: float, stop_on_contact: bool = False) -> Motion:
+        """Move along a line, turning evenly; stop where the gripper or what it holds touches something, if asked to.
+
+        Raises:
+            DriverError: for a target that is not finite or a speed that is not positive.
+        """
+        if not all(math.isfinite(v) for v in (*target.position, *target.quaternion)) or not speed > 0:
+            raise DriverError(f"a motion needs a finite target and a positive speed in m/s; got {target}, {speed}")
+        start = self._target
+        steps = max(1, math.ceil(math.dist(start.position, target.position) / (speed * TIMESTEP)))
+        yaw = quaternion_yaw(start.quaternion)
+        turn = math.remainder(quaternion_yaw(target.quaternion) - yaw, 2 * math.pi)
+        if abs(turn) > 1e-9:
+            steps = max(steps, math.ceil(abs(turn) / (4.0 * TIMESTEP)))  # at most 4 rad/s
+        for step in range(1, steps + 1):
+            x, y, z = (a + (b - a) * step / steps for a, b in zip(start.position, target.position, strict=True))
+            self._drive(Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw + turn * step / steps)))
+            if stop_on_contact and self._touches():
+                self._drive(replace_z(self._target, self.tool_pose().position[2]))
+                return Motion(reached=self.tool_pose(), contact=True)
+        for _ in range(LAG_STEPS):
+            self.world.step()
+            if stop_on_contact and self._touches():
+                return Motion(reached=self.tool_pose(), contact=True)
+        return Motion(reached=self.tool_pose(), contact=False)
+
+    def home(self) -> None:
+        """Rise straight out of the camera's sight; what is held stays held."""
+        x, y, _ = self._target.position
+        self.move(Pose(position=(x, y, HOME.position[2]), quaternion=self._target.quaternion), speed=3.0)
+
+    def grip(self) -> None:
+        """Switch suction on: whatever movable thing the cup touches is held from now on."""
+        body = self._under_cup()
+        if body is None or self._suction is not None:
+            return
+        client = self.world.client
+        self.world.keep_awake(body)
+        position, quaternion = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
+        tool, tool_quaternion = pybullet.getBasePositionAndOrientation(self._gripper, physicsClientId=client)
+        inverse = pybullet.invertTransform(position, quaternion)
+        offset, turn = pybullet.multiplyTransforms(*inverse, tool, tool_quaternion)
+        self._suction = pybullet.createConstraint(
+            self._gripper, -1, body, -1, pybullet.JOINT_FIXED, [0, 0, 0], [0, 0, 0], offset, [0, 0, 0, 1], turn, physicsClientId=client
+        )
+        pybullet.changeConstraint(self._suction, maxForce=SUCTION_FORCE, physicsClientId=client)
+        self._held = body
+
+    def release(self) -> None:
+        """Switch suction off."""
+        if self._suction is not None:
+            pybullet.removeConstraint(self._suction, physicsClientId=self.world.client)
+        self._suction = self._held = None
+
+    def is_holding(self) -> bool:
+        """Tell whether something hangs on the cup, within a centimetre of where it was gripped."""
+        if self._held is None:
+            return False
+        points = pybullet.getClosestPoints(self._gripper, self._held, 0.01, physicsClientId=self.world.client)
+        return len(points) > 0
+
+    @contextmanager
+    def record(self, *, every: int = 8) -> Iterator[list[npt.NDArray[np.uint8]]]:
+        """Film for people while the context lasts: a picture every `every` time steps (8: 15 a second)."""
+        frames: list[npt.NDArray[np.uint8]] = []
+        self.world.on_step = _Filmer(self.world, frames, every)
+        try:
+            yield frames
+        finally:
+            self.world.on_step = None
+
+    def _drive(self, pose: Pose) -> None:
+        self._target = pose
+        pybullet.changeConstraint(
+            self._carrier, pose.position, pose.quaternion, maxForce=GRIPPER_FORCE, physicsClientId=self.world.client
+        )
+        self.world.step()
+
+    def _touches(self) -> bool:
+        client = self.world.client
+        if self._held is None:
+            return len(pybullet.getContactPoints(self._gripper, physicsClientId=client)) > 0
+        contacts = pybullet.getContactPoints(self._held, physicsClientId=client)
+        return any(contact[2] != self._gripper and contact[8] < 0.001 for contact in contacts)
+
+    def _under_cup(self) -> int | None:
+        client = self.world.client
+        nearest: tuple[float, int] | None = None
+        for body in self.world.bodies():
+            for point in pybullet.getClosestPoints(self._gripper, body, SUCTION_REACH, physicsClientId=client):
+                if self.world.movable(body) and (nearest is None or point[8] < nearest[0]):
+                    nearest = (point[8], body)
+        return None if nearest is None else nearest[1]
+
+
+class _Filmer:
+    def __init__(self, world: World, frames: list[npt.NDArray[np.uint8]], every: int) -> None:
+        self.world, self.frames, self.every, self.count = world, frames, every, 0
+
+    def __call__(self) -> None:
+        if self.count % self.every == 0:
+            self.frames.append(film_frame(self.world))
+        self.count += 1
+
+
+def replace_z(pose: Pose, z: float) -> Pose:
+    """Return the pose at another height."""
+    return Pose(position=(pose.position[0], pose.position[1], z), quaternion=pose.quaternion)

@@ -1,0 +1,208 @@
+"""A PyBullet world that is built anew, in fixed order, from a list of bodies and poses.
+
+Knows nothing of tasks or of learning. Rebuilding is the one way to set a state: Bullet's own saved states are not exact
+once compound bodies are there, and a rebuild from in-memory primitives costs 2-5 ms and is bit-exact in any process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pybullet
+
+from robo_rlft.driver import Pose
+from robo_rlft.geometry import yaw_quaternion
+from robo_rlft.records import BodySpec, Part
+
+TIMESTEP = 1.0 / 120.0  # seconds
+GRAVITY = -9.81  # m/s^2
+SETTLE_STEPS = 60
+REST_SPEED = 0.003  # m/s, and rad/s times the size of a block's half diagonal
+# Bodies are built asleep, as their poses were recorded at rest, and wake when something awake touches them: 0.01 ms a
+# step for a still table against 0.4 ms. The high threshold keeps the first step's contact noise from waking them.
+_ASLEEP = pybullet.ACTIVATION_STATE_SLEEP | pybullet.ACTIVATION_STATE_ENABLE_SLEEPING
+DISC_SIDES = 12
+TABLE_RGB = (214, 211, 204)
+
+
+@dataclass(frozen=True)
+class _Built:
+    spec: BodySpec
+    body: int  # Bullet's id
+    center_of_mass: tuple[float, float, float]  # metres, body frame
+
+
+class World:
+    """One physics client; use it from one thread."""
+
+    def __init__(self, *, solver_iterations: int = 50, settle_steps: int = SETTLE_STEPS) -> None:
+        self.client: int = pybullet.connect(pybullet.DIRECT)
+        self.solver_iterations = solver_iterations
+        self.settle_steps = settle_steps
+        self._bodies: list[_Built] = []
+        self.on_step: Callable[[], None] | None = None  # called after every time step, for filming
+
+    def close(self) -> None:
+        """Release the client; safe to call twice."""
+        if self.client >= 0:
+            pybullet.disconnect(physicsClientId=self.client)
+            self.client = -1
+
+    def build(self, bodies: Sequence[BodySpec], poses: Sequence[Pose]) -> None:
+        """Make the world hold exactly these bodies at these poses, at rest."""
+        if len(bodies) != len(poses):
+            raise ValueError(f"{len(bodies)} bodies came with {len(poses)} poses; each body needs one")
+        client = self.client
+        pybullet.resetSimulation(physicsClientId=client)
+        pybullet.setPhysicsEngineParameter(
+            fixedTimeStep=TIMESTEP,
+            numSolverIterations=self.solver_iterations,
+            erp=0.8,
+            deterministicOverlappingPairs=1,
+            physicsClientId=client,
+        )
+        pybullet.setGravity(0.0, 0.0, GRAVITY, physicsClientId=client)
+        self._bodies = []
+        self._create(_TABLE, Pose(position=(0.5, 0.0, -0.05)))
+        for spec, pose in zip(bodies, poses, strict=True):
+            self._bodies.append(self._create(spec, pose))
+
+    def poses(self) -> tuple[Pose, ...]:
+        """Return the bodies' poses in the order in which they were built, body frame in the world frame."""
+        return tuple(self._pose(built) for built in self._bodies)
+
+    def settle(self) -> None:
+        """Step until every body is at rest, at most `settle_steps` steps."""
+        for step in range(self.settle_steps):
+            self.step()
+            if step >= 3 and self.at_rest():
+                return
+
+    def at_rest(self) -> bool:
+        """Tell whether every body has all but stopped."""
+        for built in self._bodies:
+            linear, angular = pybullet.getBaseVelocity(built.body, physicsClientId=self.client)
+            if max(map(abs, linear)) > REST_SPEED or max(map(abs, angular)) > REST_SPEED / 0.03:
+                return False
+        return True
+
+    def step(self) -> None:
+        """Advance by one time step."""
+        pybullet.stepSimulation(physicsClientId=self.client)
+        if self.on_step is not None:
+            self.on_step()
+
+    def keep_awake(self, body: int) -> None:
+        """Wake a Bullet body and do not let it sleep before the next rebuild."""
+        awake = pybullet.ACTIVATION_STATE_WAKE_UP | pybullet.ACTIVATION_STATE_DISABLE_SLEEPING
+        pybullet.changeDynamics(body, -1, activationState=awake, physicsClientId=self.client)
+
+    def movable(self, body: int) -> bool:
+        """Tell whether a Bullet body is one of the scene's that can be carried."""
+        return any(built.body == body and built.spec.mass > 0 for built in self._bodies)
+
+    def bodies(self) -> tuple[int, ...]:
+        """Return Bullet's ids of the scene's bodies, in the order in which they were built."""
+        return tuple(built.body for built in self._bodies)
+
+    def add(self, spec: BodySpec, pose: Pose) -> int:
+        """Create a body that is no part of the scene's state (a tool) and return Bullet's id."""
+        return self._create(spec, pose).body
+
+    def _pose(self, built: _Built) -> Pose:
+        position, quaternion = pybullet.getBasePositionAndOrientation(built.body, physicsClientId=self.client)
+        offset = _rotate(quaternion, built.center_of_mass)
+        x, y, z = (p - o for p, o in zip(position, offset, strict=True))
+        return Pose(position=(x, y, z), quaternion=quaternion)
+
+    def _create(self, spec: BodySpec, pose: Pose) -> _Built:
+        center = _center_of_mass(spec.parts)
+        collision = pybullet.createCollisionShapeArray(
+            **_arrays([_shape(part, center) for part in spec.parts], visual=False), physicsClientId=self.client
+        )
+        seen = [_shape(flat, center) for part in spec.parts for flat in _flat(part)]
+        visual = pybullet.createVisualShapeArray(**_arrays(seen, visual=True), physicsClientId=self.client)
+        offset = _rotate(pose.quaternion, center)
+        body: int = pybullet.createMultiBody(
+            baseMass=spec.mass,
+            baseCollisionShapeIndex=collision,
+            baseVisualShapeIndex=visual,
+            basePosition=[p + o for p, o in zip(pose.position, offset, strict=True)],
+            baseOrientation=pose.quaternion,
+            physicsClientId=self.client,
+        )
+        pybullet.changeDynamics(
+            body,
+            -1,
+            lateralFriction=spec.friction,
+            rollingFriction=1e-4,
+            spinningFriction=1e-4,
+            activationState=_ASLEEP,
+            sleepThreshold=10.0,
+            physicsClientId=self.client,
+        )
+        return _Built(spec, body, center)
+
+
+_TABLE = BodySpec(
+    name="table",
+    parts=(Part(kind="box", size=(1.6, 2.4, 0.05), center=(0.0, 0.0, 0.025), color=TABLE_RGB),),
+    mass=0.0,
+)
+
+
+def _center_of_mass(parts: tuple[Part, ...]) -> tuple[float, float, float]:
+    volumes = [_volume(part) for part in parts]
+    total = math.fsum(volumes)
+    x, y, z = (math.fsum(v * p.center[axis] for v, p in zip(volumes, parts, strict=True)) / total for axis in range(3))
+    return x, y, z
+
+
+def _volume(part: Part) -> float:
+    a, b, c = part.size
+    return a * b * c if part.kind == "box" else math.pi * a * a * c
+
+
+def _flat(part: Part) -> list[Part]:
+    """Return what is drawn: a cylinder as a regular prism of boxes, since Bullet shades the caps of cylinders as domes."""
+    if part.kind == "box":
+        return [part]
+    radius, _, height = part.size
+    across = 2.0 * radius * math.cos(math.pi / DISC_SIDES)
+    side = 2.0 * radius * math.sin(math.pi / DISC_SIDES)
+    turns = [math.pi * index / (DISC_SIDES // 2) for index in range(DISC_SIDES // 2)]
+    return [replace(part, kind="box", size=(across, side, height), yaw=part.yaw + turn) for turn in turns]
+
+
+def _shape(part: Part, center: tuple[float, float, float]) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "shapeTypes": pybullet.GEOM_BOX if part.kind == "box" else pybullet.GEOM_CYLINDER,
+        "halfExtents": [size / 2.0 for size in part.size],
+        "radii": part.size[0],
+        "lengths": part.size[2],
+        "positions": [p - c for p, c in zip(part.center, center, strict=True)],
+        "orientations": yaw_quaternion(part.yaw),
+        "rgbaColors": [channel / 255.0 for channel in part.color] + [1.0],
+    }
+    return shape
+
+
+def _arrays(shapes: list[dict[str, Any]], *, visual: bool) -> dict[str, list[Any]]:
+    prefixes = {"positions": "visualFramePositions", "orientations": "visualFrameOrientations"} if visual else {
+        "positions": "collisionFramePositions",
+        "orientations": "collisionFrameOrientations",
+    }
+    names = ["shapeTypes", "halfExtents", "radii", "lengths", "positions", "orientations"]
+    names += ["rgbaColors"] if visual else []
+    return {prefixes.get(name, name): [shape[name] for shape in shapes] for name in names}
+
+
+def _rotate(quaternion: Sequence[float], vector: Sequence[float]) -> tuple[float, float, float]:
+    q, w = np.array(quaternion[:3]), quaternion[3]
+    v = np.array(vector)
+    x, y, z = (float(c) for c in v + 2.0 * np.cross(q, np.cross(q, v) + w * v))
+    return x, y, z

@@ -1,0 +1,184 @@
+"""Put the blocks of one colour into a bowl of another, among distractors of the same shapes.
+
+The colours decide: there is a block in the bowl's colour and a bowl in the block's, so a policy that reads one word of a
+phrase is misled. Knows nothing of simulators or policies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from robo_rlft.driver import Pose
+from robo_rlft.language.paraphrases import PARAPHRASES
+from robo_rlft.language.templates import PLURAL_TEMPLATES, TEMPLATES
+from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS, SYNONYMS, UNSEEN_COLORS, held_out_pair
+from robo_rlft.records import BodySpec
+from robo_rlft.tasks.layout import scatter
+from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
+from robo_rlft.tasks.novel import novel_look
+from robo_rlft.tasks.task import MOVED, Attempt, Goal, Intent, Layout, Task, TaskError, moved, named
+
+MAX_SCALE = 1.25  # of a novel look; room is kept for it in every split, so that scenes are equally crowded
+
+
+class PutBlockInBowl(Task):
+    """Put `blocks` blocks of one colour into bowls of another; as many bowls of that colour stand there."""
+
+    name: ClassVar[str] = "put_block_in_bowl"
+
+    def __init__(self, *, blocks: int = 1, distractors: int = 6, max_steps: int | None = None) -> None:
+        """Make the task.
+
+        Args:
+            blocks: 1 to 3; how many blocks are to be moved, and how many target bowls there are.
+            distractors: 0 to 6; further blocks and bowls, of other colours or swapped ones.
+            max_steps: actions allowed; by default one a block.
+
+        Raises:
+            TaskError: for numbers out of these ranges.
+        """
+        if not 1 <= blocks <= 3 or not 0 <= distractors <= 6:
+            raise TaskError(f"put_block_in_bowl takes blocks=1..3 and distractors=0..6; got {blocks} and {distractors}")
+        if max_steps is not None and max_steps < 1:
+            raise TaskError(f"max_steps is at least 1; got {max_steps}")
+        self.blocks = blocks
+        self.distractors = distractors
+        self.max_steps = blocks if max_steps is None else max_steps
+
+    def layout(self, *, split: str, rng: np.random.Generator) -> Layout:
+        """Draw a scene; see `Task.layout`."""
+        pick, place = _colors(split, rng)
+        names = [(pick, "block")] * self.blocks + [(place, "bowl")] * self.blocks
+        names += _distractors(split, pick, place, self.distractors, rng)
+        make = _novel(rng) if split == "novel" else _plain
+        bodies = tuple(make(color, shape) for color, shape in names)
+        radii = [FOOTPRINT_RADIUS[shape] * (MAX_SCALE if shape == "block" else 1.0) for _, shape in names]
+        goal = Goal(pick=f"{pick} block", place=f"{place} bowl")
+        return Layout(bodies=bodies, poses=scatter(radii, rng=rng), goal=goal, instruction="")
+
+    def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
+        """Fill a template, or a held-out one with synonyms in the split `paraphrase`."""
+        if split == "paraphrase":
+            template = str(rng.choice(PARAPHRASES[self.name]))
+            return template.format(pick=_synonym(goal.pick, rng), place=_synonym(goal.place, rng))
+        choices = TEMPLATES if self.blocks == 1 else PLURAL_TEMPLATES
+        return str(rng.choice(choices[self.name])).format(pick=goal.pick, place=goal.place)
+
+    def progress(self, layout: Layout, poses: Sequence[Pose]) -> float:
+        """Return the fraction of the goal's blocks that lie in a goal's bowl."""
+        if layout.goal is None:
+            return 0.0
+        blocks, bowls = named(layout, layout.goal.pick), named(layout, layout.goal.place)
+        inside = [any(contains(poses[bowl], center(layout, poses, block)) for bowl in bowls) for block in blocks]
+        return sum(inside) / len(blocks)
+
+    def demonstrate(self, layout: Layout, poses: Sequence[Pose]) -> Intent:
+        """Carry the first block that is not in a bowl to the bowl with the fewest blocks."""
+        if layout.goal is None:
+            raise TaskError("a demonstration needs a goal; this instruction came without one")
+        blocks, bowls = named(layout, layout.goal.pick), named(layout, layout.goal.place)
+        held = [sum(contains(poses[bowl], center(layout, poses, block)) for block in blocks) for bowl in bowls]
+        outside = [b for b in blocks if not any(contains(poses[bowl], center(layout, poses, b)) for bowl in bowls)]
+        block, bowl = (outside or blocks)[0], bowls[int(np.argmin(held))]
+        pick, place = center(layout, poses, block), poses[bowl].position
+        return Intent(pick=(pick[0], pick[1]), place=(place[0], place[1]))
+
+    def explain(self, layout: Layout, attempts: Sequence[Attempt]) -> str:
+        """Say why the last attempt that went wrong did."""
+        if layout.goal is None or not attempts:
+            return "timed_out"
+        for attempt in reversed(attempts):
+            kind = self._explain(layout, layout.goal, attempt)
+            if kind is not None:
+                return kind
+        return "timed_out"
+
+    def _explain(self, layout: Layout, goal: Goal, attempt: Attempt) -> str | None:
+        if not attempt.gripped:
+            return "no_grasp"
+        shifted = [i for i, (b, a) in enumerate(zip(attempt.before, attempt.after, strict=True)) if moved(b, a)]
+        blocks, targets = named(layout, goal.pick), named(layout, goal.place)
+        carried = [block for block in blocks if block in shifted]
+        if not carried:
+            return "wrong_object"
+        if not attempt.carried:
+            return "slipped"
+        point = center(layout, attempt.after, carried[0])
+        if any(contains(attempt.after[bowl], point) for bowl in targets):
+            return None
+        others = [i for i, b in enumerate(layout.bodies) if b.name.endswith(" bowl") and i not in targets]
+        if any(contains(attempt.after[bowl], point) for bowl in others):
+            return "wrong_target"
+        pushed = any(_shift(attempt.before[bowl], attempt.after[bowl]) > MOVED for bowl in targets)
+        return "disturbed" if pushed else "missed_place"
+
+
+def center(layout: Layout, poses: Sequence[Pose], index: int) -> tuple[float, float, float]:
+    """Return a body's middle, metres, world frame, however it has tumbled."""
+    parts = layout.bodies[index].parts
+    top = max(part.center[2] + part.size[2] / 2 for part in parts)
+    x, y, z, w = poses[index].quaternion
+    up = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))  # the body's z axis in the world frame
+    px, py, pz = (p + u * top / 2 for p, u in zip(poses[index].position, up, strict=True))
+    return px, py, pz
+
+
+def contains(bowl: Pose, point: tuple[float, float, float]) -> bool:
+    """Tell whether a block's middle lies within a bowl's wall, on its base or on another block in it."""
+    x, y, z = bowl.position
+    return math.dist((x, y), point[:2]) < BOWL_INNER_RADIUS - 0.008 and z < point[2] < z + 2.5 * BOWL_HEIGHT
+
+
+def _shift(before: Pose, after: Pose) -> float:
+    return math.dist(before.position, after.position)
+
+
+def _plain(color: str, shape: str) -> BodySpec:
+    return make_object(shape, color)
+
+
+def _novel(rng: np.random.Generator) -> Callable[[str, str], BodySpec]:
+    return lambda color, shape: novel_look(shape, color, rng=rng)
+
+
+def _colors(split: str, rng: np.random.Generator) -> tuple[str, str]:
+    words = UNSEEN_COLORS if split == "unseen" else SEEN_COLORS
+    pairs = [(a, b) for a in words for b in words if a != b]
+    if split != "unseen":
+        pairs = [pair for pair in pairs if held_out_pair(*pair) == (split == "combinations")]
+    return pairs[int(rng.integers(len(pairs)))]
+
+
+def _distractors(
+    split: str, pick: str, place: str, count: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """Return colours and shapes: first the swapped ones, then others; no name twice, none that the goal names."""
+    words = list(COLORS) if split == "unseen" else list(SEEN_COLORS)
+    others = [str(color) for color in rng.permutation([c for c in words if c not in (pick, place)])]
+    blocks = [(place, "block")] + [(color, "block") for color in others]
+    bowls = [(pick, "bowl")] + [(str(color), "bowl") for color in rng.permutation(others)]
+    mixed = [thing for pair in zip(blocks, bowls, strict=True) for thing in pair]
+    return mixed[:count]
+
+
+def _synonym(phrase: str, rng: np.random.Generator) -> str:
+    """Replace each word that has synonyms by one of them half of the time."""
+    words = [str(rng.choice((word, *SYNONYMS[word]))) if word in SYNONYMS else word for word in phrase.split()]
+    return " ".join(words)
+
+
+def with_instruction(layout: Layout, *, sentence: str, goal: Goal | None) -> Layout:
+    """Return the same scene with a user's own sentence and goal.
+
+    Raises:
+        TaskError: when the goal names what the scene does not hold.
+    """
+    if goal is not None:
+        named(layout, goal.pick)
+        named(layout, goal.place)
+    return replace(layout, instruction=sentence, goal=goal)
