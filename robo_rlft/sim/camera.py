@@ -55,10 +55,10 @@ class TopDownCamera:
         )
 
 
-def film_frame(world: World, *, width: int = 320, height: int = 240) -> npt.NDArray[np.uint8]:
+def film_frame(world: World, *, width: int = 320, height: int = 192) -> npt.NDArray[np.uint8]:
     """Render the table aslant, from opposite the robot, for people to watch: (height, width, 3) RGB."""
-    view = pybullet.computeViewMatrix([1.15, 0.0, 0.78], [0.5, 0.0, 0.0], [0.0, 0.0, 1.0])
-    projection = pybullet.computeProjectionMatrixFOV(50.0, width / height, 0.1, 3.0)
+    view = pybullet.computeViewMatrix([1.2, 0.0, 0.75], [0.52, 0.0, 0.0], [0.0, 0.0, 1.0])
+    projection = pybullet.computeProjectionMatrixFOV(38.0, width / height, 0.1, 3.0)
     return _render(world, width, height, view, projection, shadow=1, light=_FILM_LIGHT)[0]
 
 

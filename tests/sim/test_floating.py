@@ -1,0 +1,80 @@
+import math
+
+import numpy as np
+import pytest
+
+from robo_rlft.driver import DriverError, Pose, RobotDriver
+from robo_rlft.geometry import Workspace, yaw_quaternion
+from robo_rlft.records import Scene
+from robo_rlft.robots.primitives import PickAndPlace
+from robo_rlft.sim.floating import HOME, FloatingGripper
+from robo_rlft.tasks.objects import FOOTPRINT_RADIUS, make_object
+
+
+@pytest.fixture
+def robot():
+    driver = FloatingGripper(workspace=Workspace())
+    yield driver
+    driver.close()
+
+
+def test_it_is_a_driver_and_a_scene(robot: FloatingGripper) -> None:
+    assert isinstance(robot, RobotDriver) and isinstance(robot, Scene)
+
+
+@pytest.mark.parametrize("shape", sorted(FOOTPRINT_RADIUS))
+def test_objects_stay_where_they_were_built(robot: FloatingGripper, shape: str) -> None:
+    pose = Pose(position=(0.5, 0.1, 0.0), quaternion=yaw_quaternion(0.7))
+    robot.build([make_object(shape, "red")], [pose])
+    robot.world.keep_awake(robot.world.bodies()[0])
+    for _ in range(60):
+        robot.world.step()
+    assert np.abs(np.subtract(robot.poses()[0].position, pose.position)).max() < 5e-4
+
+
+def test_a_block_is_carried_and_turned(robot: FloatingGripper) -> None:
+    robot.build([make_object("block", "red")], [Pose(position=(0.4, -0.2, 0.0))])
+    outcome = PickAndPlace()(robot, pick=(0.4, -0.2), place=(0.6, 0.2), turn=math.pi / 6, pick_height=0.04)
+    assert outcome.gripped and outcome.carried
+    pose = robot.poses()[0]
+    assert math.dist(pose.position, (0.6, 0.2, 0.0)) < 0.003
+    assert math.degrees(2 * math.atan2(pose.quaternion[2], pose.quaternion[3])) == pytest.approx(30.0, abs=1.5)
+
+
+def test_what_is_carried_passes_through_the_air_step_by_step(robot: FloatingGripper) -> None:
+    robot.build([make_object("block", "red")], [Pose(position=(0.4, -0.2, 0.0))])
+    track = []
+    robot.world.on_step = lambda: track.append(robot.poses()[0].position)
+    PickAndPlace()(robot, pick=(0.4, -0.2), place=(0.6, 0.2), turn=0.0, pick_height=0.04)
+    jumps = [math.dist(a, b) for a, b in zip(track, track[1:], strict=False)]
+    assert max(jumps) < 0.03  # 1.5 m/s is 12.5 mm a step; the rest is lag made good
+    assert max(z for _, _, z in track) > 0.08
+
+
+def test_nothing_is_held_after_picking_the_bare_table(robot: FloatingGripper) -> None:
+    robot.build([make_object("block", "red")], [Pose(position=(0.4, -0.2, 0.0))])
+    outcome = PickAndPlace()(robot, pick=(0.6, 0.2), place=(0.4, 0.2), turn=0.0)
+    assert not outcome.gripped
+    assert robot.poses()[0].position == pytest.approx((0.4, -0.2, 0.0), abs=5e-4)
+
+
+def test_a_block_at_rest_wakes_up_when_it_is_pushed(robot: FloatingGripper) -> None:
+    robot.build([make_object("block", "blue")], [Pose(position=(0.5, 0.0, 0.0))])
+    for x in (0.42, 0.5):
+        robot.move(Pose(position=(x, 0.0, 0.015)), speed=0.3)
+    # Half a gripper (8 mm) and half a block (20 mm) lie between the middles, less what the gripper lags behind.
+    assert robot.poses()[0].position[0] > 0.515
+
+
+def test_the_gripper_is_out_of_sight_when_the_camera_looks(robot: FloatingGripper) -> None:
+    robot.build([], [])
+    robot.home()
+    assert robot.tool_pose().position[2] == pytest.approx(HOME.position[2], abs=0.02)
+    assert (robot.observe()[0].depth > 19.99).all()
+
+
+@pytest.mark.parametrize("z", [math.nan, math.inf])
+def test_a_motion_to_nowhere_is_refused(robot: FloatingGripper, z: float) -> None:
+    robot.build([], [])
+    with pytest.raises(DriverError, match="finite"):
+        robot.move(Pose(position=(0.5, 0.0, z)), speed=0.1)
