@@ -1,8 +1,8 @@
 """The contract between this package and anything that can look, move and grip.
 
 Knows nothing of simulators, tasks or learning: standard library and numpy only, so that a driver for a real arm needs
-nothing else. Frames: the world frame has its origin at the robot's base, x forward, y left, z up, the table's surface at
-z = 0. Units: metres, radians, seconds. Quaternions are (x, y, z, w).
+nothing else. Frames: the world frame has its origin at the robot's base, x forward, y left, z up, the table's surface
+at z = 0. Units: metres, radians, seconds. Quaternions are (x, y, z, w).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`TabletopEnv`: a robot driver, a task and a reward make an environment.
 
-The only environment class. Knows nothing of policies. The world is rebuilt from recorded poses before every action, with
-velocities zero: so a state is a list of poses and the task's progress, and acting from it is bit-exact in any process.
+The only environment class. Knows nothing of policies. The world is rebuilt from recorded poses before every action,
+with velocities zero: so a state is a list of poses and the task's progress, and acting from it is bit-exact in any
+process.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ class StepResult:
 class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
     """An episode of pick-and-place by instruction.
 
-    Observations are dictionaries of "color" (H, W, 3) uint8, "height" (H, W) float32 metres and "instruction"; actions are
-    [pick row, pick column, place row, place column, rotation bin].
+    Observations are dictionaries of "color" (H, W, 3) uint8, "height" (H, W) float32 metres and "instruction"; actions
+    are [pick row, pick column, place row, place column, rotation bin].
     """
 
     def __init__(
@@ -99,7 +100,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         self.split, self.phase, self.rotations = split, phase, rotations
         self.primitive = PickAndPlace()
         rows, columns = workspace.shape
-        self.action_space = gymnasium.spaces.MultiDiscrete([rows, columns, rows, columns, rotations])
+        self._limits = np.array([rows, columns, rows, columns, rotations])
+        self.action_space = gymnasium.spaces.MultiDiscrete(self._limits)
         self.observation_space = gymnasium.spaces.Dict(
             {
                 "color": gymnasium.spaces.Box(0, 255, (rows, columns, 3), np.uint8),
@@ -176,10 +178,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
             ValueError: for an action that is not on the grid.
         """
         values = np.asarray(action, dtype=np.int64)
-        if values.shape != (5,) or not self.action_space.contains(values):
-            raise ValueError(
-                f"an action is [row, column, row, column, rotation] within {self.action_space.nvec}; got {values}"
-            )
+        if values.shape != (5,) or (values < 0).any() or (values >= self._limits).any():
+            raise ValueError(f"an action is [row, column, row, column, rotation] below {self._limits}; got {values}")
         before = self.look(state)
         self._restore(state)
         layout = self.layout(state)
@@ -273,4 +273,4 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
     @staticmethod
     def _dictionary(seen: Observation) -> dict[str, Any]:
         color = np.ascontiguousarray(seen.color.numpy().transpose(1, 2, 0))
-        return {"color": color, "height": seen.height.numpy(), "instruction": str(seen.instruction)}
+        return {"color": color, "height": seen.height.numpy().copy(), "instruction": str(seen.instruction)}

@@ -1,6 +1,7 @@
 """Poses and the workspace: the only place where metres become pixels.
 
-Knows nothing of cameras or robots. Grids are rows x columns; rows run along y, columns along x, both in the world frame.
+Knows nothing of cameras or robots. Grids are rows x columns; rows run along y, columns along x, both in the world
+frame.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def bin_to_angle(rotation: int, rotations: int) -> float:
 
 def angle_to_bin(angle: float, rotations: int) -> int:
     """Return the bin nearest to an angle in radians."""
-    return int(math.floor(angle * rotations / (2.0 * math.pi) + 0.5)) % rotations
+    return math.floor(angle * rotations / (2.0 * math.pi) + 0.5) % rotations
 
 
 def yaw_quaternion(yaw: float) -> Quaternion:

@@ -24,7 +24,8 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
         Colour (H, W, 3) uint8 RGB and height (H, W) float32, metres above the table, 0 or more.
 
     Raises:
-        ValueError: no view, a depth image that holds NaN or infinities, sizes that disagree, or no point on the workspace.
+        ValueError: no view, a depth image that holds NaN or infinities, sizes that disagree, or no point on the
+        workspace.
     """
     if not views:
         raise ValueError("no camera view came; perception needs at least one")
@@ -50,7 +51,8 @@ def check_view(view: View) -> None:
     """
     if view.color.ndim != 3 or view.color.shape[2] != 3 or view.depth.shape != view.color.shape[:2]:
         raise ValueError(
-            f"a view needs colour (height, width, 3) and depth (height, width); got {view.color.shape} and {view.depth.shape}"
+            f"a view needs colour (height, width, 3) and depth (height, width); got {view.color.shape} and
+            {view.depth.shape}"
         )
     bad = int(np.count_nonzero(~np.isfinite(view.depth)))
     if bad:
@@ -84,9 +86,7 @@ def _fill(
     holes = height < 0
     if not holes.any():
         return color, height
-    labels = cv2.distanceTransformWithLabels(
-        holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
+    labels = cv2.distanceTransformWithLabels(holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1]
     known = np.zeros(int(labels.max()) + 1, dtype=np.int64)
     known[labels[~holes]] = np.flatnonzero(~holes)
     source = known[labels]

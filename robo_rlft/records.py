@@ -1,7 +1,7 @@
 """The data that flows between the parts, as tensors, and the Protocols of the seams.
 
-Knows nothing of where data comes from. Axis letters: B batch, K actions for the same observation, T time, N environments,
-C channels, H W rows and columns, R rotations. Leading dims "..." are () for one, (B,), (B, K) or (T, N).
+Knows nothing of where data comes from. Axis letters: B batch, K actions for the same observation, T time, N
+environments, C channels, H W rows and columns, R rotations. Leading dims "..." are () for one, (B,), (B, K) or (T, N).
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ def test_the_same_seed_gives_bit_equal_episodes_in_workers_and_in_another_order(
 
 def test_oracle_episodes_are_bit_equal_in_a_worker() -> None:
     with EnvPool(make_env=env_factory(blocks=2)) as here, EnvPool(make_env=env_factory(blocks=2), workers=2) as workers:
-        for a, b in zip(here.demonstrate([5, 6], Demonstrator()), workers.demonstrate([5, 6], Demonstrator()), strict=True):
+        for a, b in zip(
+            here.demonstrate([5, 6], Demonstrator()), workers.demonstrate([5, 6], Demonstrator()), strict=True
+        ):
             assert a.color.tobytes() == b.color.tobytes() and a.height.tobytes() == b.height.tobytes()
             assert (a.instruction, a.rewards.tolist()) == (b.instruction, b.rewards.tolist())
 
@@ -107,7 +109,7 @@ def test_a_users_own_sentence_and_goal_count() -> None:
 
 def test_an_action_off_the_grid_is_refused() -> None:
     env = make_env()
-    with pytest.raises(ValueError, match=r"within \[160"):
+    with pytest.raises(ValueError, match=r"below \[160"):
         env.act(env.start(0), [160, 0, 0, 0, 0])
     with pytest.raises(RuntimeError, match="reset"):
         env.step([0, 0, 0, 0, 0])
@@ -126,7 +128,10 @@ def test_a_failure_in_a_worker_reaches_the_caller() -> None:
     with EnvPool(make_env=env_factory(), workers=1) as pool:
         starts = pool.reset([0])
         with pytest.raises(ValueError, match="an action is"):
-            pool.step([starts[0].state], PickPlace(pick=torch.tensor([[999, 0]]), place=torch.tensor([[0, 0]]), rotation=torch.tensor([0])))
+            pool.step(
+                [starts[0].state],
+                PickPlace(pick=torch.tensor([[999, 0]]), place=torch.tensor([[0, 0]]), rotation=torch.tensor([0])),
+            )
         assert pool.reset([0]) is not None
 
 

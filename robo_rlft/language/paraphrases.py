@@ -1,4 +1,4 @@
-"""Sentences that only the split `paraphrase` may use: other verbs, other order, other constructions than the templates'.
+"""Sentences that only the split `paraphrase` may use: other verbs, order and constructions than the templates'.
 
 They measure how well a sentence is understood that nobody planned for, so nothing may be trained or tuned on them, and
 nothing that reads sentences may import this module. The task fills them with synonyms too.

@@ -1,7 +1,7 @@
 """The sentences that demonstrations and rollouts are instructed with.
 
-`{pick}` and `{place}` stand for noun phrases such as "red block"; determiners belong to the template. Nothing that reads
-sentences may import this module.
+`{pick}` and `{place}` stand for noun phrases such as "red block"; determiners belong to the template. Nothing that
+reads sentences may import this module.
 """
 
 from __future__ import annotations

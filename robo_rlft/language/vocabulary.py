@@ -53,7 +53,7 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def held_out_pair(pick_color: str, place_color: str) -> bool:
-    """Tell whether a pair of colours is kept for the split `combinations`, out of captions, demonstrations and rollouts.
+    """Tell whether a pair of colours is kept for the split `combinations`: out of captions, demonstrations, rollouts.
 
     Of the 42 ordered pairs of different seen colours 7 are held out: a colour to pick, and the one that follows it in
     `SEEN_COLORS` (the first follows the last) for the target. So every colour is held out once in either role

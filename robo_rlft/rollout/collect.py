@@ -34,8 +34,8 @@ def collect(
         generator: of the actions.
 
     Returns:
-        Transitions (T, N), N = len(seeds) * K, the rows of a scene adjacent, `group` the scene's index. T is the longest
-        episode's length; what follows an episode's end has `valid` False and reward 0.
+        Transitions (T, N), N = len(seeds) * K, the rows of a scene adjacent, `group` the scene's index. T is the
+        longest episode's length; what follows an episode's end has `valid` False and reward 0.
     """
     starts = pool.reset(seeds)
     scenes = stack([start.observation for start in starts])

@@ -185,8 +185,10 @@ def _serve(connection: Connection, make_env: Callable[[], TabletopEnv]) -> None:
 
 
 def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Start:
-    told = {} if instruction is None else {"sentence": instruction.sentence, "goal": instruction.goal}
-    state = env.start(seed, **told)
+    if instruction is None:
+        state = env.start(seed)
+    else:
+        state = env.start(seed, sentence=instruction.sentence, goal=instruction.goal)
     return Start(state=state, observation=env.look(state))
 
 

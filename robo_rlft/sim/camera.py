@@ -17,8 +17,18 @@ from robo_rlft.geometry import Workspace
 from robo_rlft.sim.world import World
 
 # Light from straight above keeps a horizontal face's colour within 1 of 255 of its name's.
-_LIGHT = {"lightDirection": (0.0, 0.0, 1.0), "lightAmbientCoeff": 0.6, "lightDiffuseCoeff": 0.4, "lightSpecularCoeff": 0.0}
-_FILM_LIGHT = {"lightDirection": (0.3, 0.5, 1.2), "lightAmbientCoeff": 0.65, "lightDiffuseCoeff": 0.35, "lightSpecularCoeff": 0.05}
+_LIGHT = {
+    "lightDirection": (0.0, 0.0, 1.0),
+    "lightAmbientCoeff": 0.6,
+    "lightDiffuseCoeff": 0.4,
+    "lightSpecularCoeff": 0.0,
+}
+_FILM_LIGHT = {
+    "lightDirection": (0.3, 0.5, 1.2),
+    "lightAmbientCoeff": 0.65,
+    "lightDiffuseCoeff": 0.35,
+    "lightSpecularCoeff": 0.05,
+}
 RENDERER = "pybullet-tiny"
 
 
@@ -34,7 +44,9 @@ class TopDownCamera:
         self.width, self.height = workspace.columns, workspace.rows
         x, y = (workspace.x_min + workspace.x_max) / 2, (workspace.y_min + workspace.y_max) / 2
         focal = self.distance / workspace.pixel_size  # pixels
-        self.intrinsics = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1]], dtype=np.float64)
+        self.intrinsics = np.array(
+            [[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1]], dtype=np.float64
+        )
         self.world_from_camera = np.array(
             [[1, 0, 0, x], [0, -1, 0, y], [0, 0, -1, self.distance], [0, 0, 0, 1]], dtype=np.float64
         )

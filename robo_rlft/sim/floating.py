@@ -1,7 +1,7 @@
 """A suction gripper that floats: `robot=sim_floating`, the simulated robot that training uses.
 
-It is a light body pulled along by a constraint of limited force, so it pushes, is stopped and lags as an arm does; what it
-grips hangs on a second constraint of limited force and can slip. Knows nothing of tasks.
+It is a light body pulled along by a constraint of limited force, so it pushes, is stopped and lags as an arm does;
+what it grips hangs on a second constraint of limited force and can slip. Knows nothing of tasks.
 """
 
 from __future__ import annotations
@@ -61,7 +61,15 @@ class FloatingGripper:
         self.world.keep_awake(self._gripper)
         client = self.world.client
         self._carrier = pybullet.createConstraint(
-            self._gripper, -1, -1, -1, pybullet.JOINT_FIXED, [0, 0, 0], [0, 0, -TIP_HEIGHT / 2], HOME.position, physicsClientId=client
+            self._gripper,
+            -1,
+            -1,
+            -1,
+            pybullet.JOINT_FIXED,
+            [0, 0, 0],
+            [0, 0, -TIP_HEIGHT / 2],
+            HOME.position,
+            physicsClientId=client,
         )
         pybullet.changeConstraint(self._carrier, maxForce=GRIPPER_FORCE, physicsClientId=client)
         self._suction = self._held = None
@@ -130,7 +138,17 @@ class FloatingGripper:
         inverse = pybullet.invertTransform(position, quaternion)
         offset, turn = pybullet.multiplyTransforms(*inverse, tool, tool_quaternion)
         self._suction = pybullet.createConstraint(
-            self._gripper, -1, body, -1, pybullet.JOINT_FIXED, [0, 0, 0], [0, 0, 0], offset, [0, 0, 0, 1], turn, physicsClientId=client
+            self._gripper,
+            -1,
+            body,
+            -1,
+            pybullet.JOINT_FIXED,
+            [0, 0, 0],
+            [0, 0, 0],
+            offset,
+            [0, 0, 0, 1],
+            turn,
+            physicsClientId=client,
         )
         pybullet.changeConstraint(self._suction, maxForce=SUCTION_FORCE, physicsClientId=client)
         self._held = body

@@ -168,8 +168,8 @@ def _volume(part: Part) -> float:
 
 
 def _flat(part: Part) -> list[Part]:
-    """Return what is drawn: a cylinder as a regular prism of boxes, since Bullet shades the caps of cylinders as domes."""
-    if part.kind == "box":
+    """Return what is drawn: a cylinder as a regular prism of boxes, since Bullet shades the caps of cylinders as
+    domes.""" if part.kind == "box":
         return [part]
     radius, _, height = part.size
     across = 2.0 * radius * math.cos(math.pi / DISC_SIDES)
@@ -192,10 +192,14 @@ def _shape(part: Part, center: tuple[float, float, float]) -> dict[str, Any]:
 
 
 def _arrays(shapes: list[dict[str, Any]], *, visual: bool) -> dict[str, list[Any]]:
-    prefixes = {"positions": "visualFramePositions", "orientations": "visualFrameOrientations"} if visual else {
-        "positions": "collisionFramePositions",
-        "orientations": "collisionFrameOrientations",
-    }
+    prefixes = (
+        {"positions": "visualFramePositions", "orientations": "visualFrameOrientations"}
+        if visual
+        else {
+            "positions": "collisionFramePositions",
+            "orientations": "collisionFrameOrientations",
+        }
+    )
     names = ["shapeTypes", "halfExtents", "radii", "lengths", "positions", "orientations"]
     names += ["rgbaColors"] if visual else []
     return {prefixes.get(name, name): [shape[name] for shape in shapes] for name in names}

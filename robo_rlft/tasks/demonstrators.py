@@ -35,7 +35,9 @@ class Demonstrator:
             ValueError: for values that are not finite, or a negative spread.
         """
         if not all(map(math.isfinite, (*offset, sigma, turn_sigma))) or sigma < 0 or turn_sigma < 0:
-            raise ValueError(f"offset, sigma and turn_sigma are finite, the spreads 0 or more; got {offset}, {sigma}, {turn_sigma}")
+            raise ValueError(
+                f"offset, sigma and turn_sigma are finite, the spreads 0 or more; got {offset}, {sigma}, {turn_sigma}"
+            )
         self.offset = (float(offset[0]), float(offset[1]))
         self.sigma = sigma
         self.turn_sigma = turn_sigma

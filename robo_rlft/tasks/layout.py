@@ -36,9 +36,7 @@ def scatter(radii: Sequence[float], *, rng: np.random.Generator) -> tuple[Pose, 
     raise ValueError(f"{len(radii)} objects with footprints {list(radii)} m do not fit on the table")
 
 
-def _try(
-    radii: Sequence[float], order: np.ndarray, rng: np.random.Generator
-) -> list[tuple[float, float]] | None:
+def _try(radii: Sequence[float], order: np.ndarray, rng: np.random.Generator) -> list[tuple[float, float]] | None:
     spots: dict[int, tuple[float, float]] = {}
     for index in map(int, order):
         radius = radii[index]

@@ -55,7 +55,9 @@ def _banded_bowl(rgb: RGB) -> tuple[Part, ...]:
 
 
 def _hollow(rgb: RGB, *, sides: int, radius: float) -> tuple[Part, ...]:
-    base = Part(kind="cylinder", size=(radius * 0.97, radius * 0.97, 0.006), center=(0.0, 0.0, 0.003), color=shaded(rgb, 0.85))
+    base = Part(
+        kind="cylinder", size=(radius * 0.97, radius * 0.97, 0.006), center=(0.0, 0.0, 0.003), color=shaded(rgb, 0.85)
+    )
     tube = walls(rgb, radius=radius, thickness=0.007, height=BOWL_HEIGHT - WALL_LIFT, count=sides, lift=WALL_LIFT)
     return (base, *tube)
 

@@ -91,7 +91,12 @@ def _bowl(rgb: RGB, s: float) -> tuple[Part, ...]:
     base = _disc(shaded(rgb, 0.85), 0.056 * s, 0.006 * s)
     height = BOWL_HEIGHT * s - WALL_LIFT
     return base + walls(
-        rgb, radius=BOWL_RADIUS * s, thickness=(BOWL_RADIUS - BOWL_INNER_RADIUS) * s, height=height, count=10, lift=WALL_LIFT
+        rgb,
+        radius=BOWL_RADIUS * s,
+        thickness=(BOWL_RADIUS - BOWL_INNER_RADIUS) * s,
+        height=height,
+        count=10,
+        lift=WALL_LIFT,
     )
 
 

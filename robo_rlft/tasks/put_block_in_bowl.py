@@ -1,26 +1,25 @@
 """Put the blocks of one colour into a bowl of another, among distractors of the same shapes.
 
-The colours decide: there is a block in the bowl's colour and a bowl in the block's, so a policy that reads one word of a
-phrase is misled. Knows nothing of simulators or policies.
+The colours decide: there is a block in the bowl's colour and a bowl in the block's, so a policy that reads one word of
+a phrase is misled. Knows nothing of simulators or policies.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from robo_rlft.driver import Pose
-from robo_rlft.language.paraphrases import PARAPHRASES
+from robo_rlft.language.paraphrases import PARAPHRASES, PLURAL_PARAPHRASES
 from robo_rlft.language.templates import PLURAL_TEMPLATES, TEMPLATES
 from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS, SYNONYMS, UNSEEN_COLORS, held_out_pair
 from robo_rlft.records import BodySpec
 from robo_rlft.tasks.layout import scatter
-from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
 from robo_rlft.tasks.novel import novel_look
+from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
 from robo_rlft.tasks.task import MOVED, Attempt, Goal, Intent, Layout, Task, TaskError, moved, named
 
 MAX_SCALE = 1.25  # of a novel look; room is kept for it in every split, so that scenes are equally crowded
@@ -63,11 +62,14 @@ class PutBlockInBowl(Task):
 
     def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
         """Fill a template, or a held-out one with synonyms in the split `paraphrase`."""
+        single = self.blocks == 1
         if split == "paraphrase":
-            template = str(rng.choice(PARAPHRASES[self.name]))
-            return template.format(pick=_synonym(goal.pick, rng), place=_synonym(goal.place, rng))
-        choices = TEMPLATES if self.blocks == 1 else PLURAL_TEMPLATES
-        return str(rng.choice(choices[self.name])).format(pick=goal.pick, place=goal.place)
+            templates = PARAPHRASES if single else PLURAL_PARAPHRASES
+            pick, place = _synonym(goal.pick, rng), _synonym(goal.place, rng)
+        else:
+            templates = TEMPLATES if single else PLURAL_TEMPLATES
+            pick, place = goal.pick, goal.place
+        return str(rng.choice(templates[self.name])).format(pick=pick if single else f"{pick}s", place=place)
 
     def progress(self, layout: Layout, poses: Sequence[Pose]) -> float:
         """Return the fraction of the goal's blocks that lie in a goal's bowl."""
@@ -154,9 +156,7 @@ def _colors(split: str, rng: np.random.Generator) -> tuple[str, str]:
     return pairs[int(rng.integers(len(pairs)))]
 
 
-def _distractors(
-    split: str, pick: str, place: str, count: int, rng: np.random.Generator
-) -> list[tuple[str, str]]:
+def _distractors(split: str, pick: str, place: str, count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
     """Return colours and shapes: first the swapped ones, then others; no name twice, none that the goal names."""
     words = list(COLORS) if split == "unseen" else list(SEEN_COLORS)
     others = [str(color) for color in rng.permutation([c for c in words if c not in (pick, place)])]
@@ -167,18 +167,6 @@ def _distractors(
 
 
 def _synonym(phrase: str, rng: np.random.Generator) -> str:
-    """Replace each word that has synonyms by one of them half of the time."""
+    """Replace each word by itself or one of its synonyms, all equally likely."""
     words = [str(rng.choice((word, *SYNONYMS[word]))) if word in SYNONYMS else word for word in phrase.split()]
     return " ".join(words)
-
-
-def with_instruction(layout: Layout, *, sentence: str, goal: Goal | None) -> Layout:
-    """Return the same scene with a user's own sentence and goal.
-
-    Raises:
-        TaskError: when the goal names what the scene does not hold.
-    """
-    if goal is not None:
-        named(layout, goal.pick)
-        named(layout, goal.place)
-    return replace(layout, instruction=sentence, goal=goal)

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_what_is_carried_passes_through_the_air_step_by_step(robot: FloatingGrip
     track = []
     robot.world.on_step = lambda: track.append(robot.poses()[0].position)
     PickAndPlace()(robot, pick=(0.4, -0.2), place=(0.6, 0.2), turn=0.0, pick_height=0.04)
-    jumps = [math.dist(a, b) for a, b in zip(track, track[1:], strict=False)]
+    jumps = [math.dist(a, b) for a, b in pairwise(track)]
     assert max(jumps) < 0.03  # 1.5 m/s is 12.5 mm a step; the rest is lag made good
     assert max(z for _, _, z in track) > 0.08
 
