@@ -51,8 +51,8 @@ def check_view(view: View) -> None:
     """
     if view.color.ndim != 3 or view.color.shape[2] != 3 or view.depth.shape != view.color.shape[:2]:
         raise ValueError(
-            f"a view needs colour (height, width, 3) and depth (height, width); got {view.color.shape} and
-            {view.depth.shape}"
+            "a view needs colour (height, width, 3) and depth (height, width); "
+            f"got {view.color.shape} and {view.depth.shape}"
         )
     bad = int(np.count_nonzero(~np.isfinite(view.depth)))
     if bad:

@@ -168,8 +168,8 @@ def _volume(part: Part) -> float:
 
 
 def _flat(part: Part) -> list[Part]:
-    """Return what is drawn: a cylinder as a regular prism of boxes, since Bullet shades the caps of cylinders as
-    domes.""" if part.kind == "box":
+    """Return what is drawn: a cylinder as a regular prism of boxes, since Bullet shades cylinders' caps as domes."""
+    if part.kind == "box":
         return [part]
     radius, _, height = part.size
     across = 2.0 * radius * math.cos(math.pi / DISC_SIDES)
