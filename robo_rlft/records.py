@@ -148,6 +148,8 @@ class Part:
     center: tuple[float, float, float]  # metres, body frame
     yaw: float = 0.0  # radians about +z
     color: tuple[int, int, int] = (128, 128, 128)  # RGB, 0 to 255
+    solid: bool = True  # can be touched
+    visible: bool = True  # can be seen
 
 
 @runtime_checkable

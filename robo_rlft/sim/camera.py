@@ -50,7 +50,9 @@ class TopDownCamera:
         self.world_from_camera = np.array(
             [[1, 0, 0, x], [0, -1, 0, y], [0, 0, -1, self.distance], [0, 0, 0, 1]], dtype=np.float64
         )
-        self._view = pybullet.computeViewMatrix([x, y, self.distance], [x, y, 0.0], [0.0, 1.0, 0.0])
+        # TinyRenderer samples a pixel at its corner: half a pixel further, the picture agrees with the intrinsics.
+        eye_x, eye_y = x + workspace.pixel_size / 2, y + workspace.pixel_size / 2
+        self._view = pybullet.computeViewMatrix([eye_x, eye_y, self.distance], [eye_x, eye_y, 0.0], [0.0, 1.0, 0.0])
         fov = math.degrees(2 * math.atan(self.height / 2 / focal))
         self._projection = pybullet.computeProjectionMatrixFOV(fov, self.width / self.height, self.near, self.far)
 

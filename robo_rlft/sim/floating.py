@@ -24,12 +24,14 @@ HOME = Pose(position=(0.5, 0.0, 0.62))  # above what the camera can see
 TIP_HEIGHT = 0.03  # metres, the gripper's own length
 GRIPPER_FORCE = 50.0  # newtons
 SUCTION_FORCE = 20.0
-SUCTION_REACH = 0.004  # metres between cup and object
+CUP_RADIUS = 0.012  # metres
+SEAL_GAP = 0.004  # metres between the cup's lip and a face, at most
+SEAL_POINTS = 8  # points of the lip that are looked at
 LAG_STEPS = 4  # steps of waiting at a motion's end until the gripper has caught up
 
 _GRIPPER = BodySpec(
     name="gripper",
-    parts=(Part(kind="box", size=(0.016, 0.016, TIP_HEIGHT), center=(0.0, 0.0, TIP_HEIGHT / 2), color=(40, 40, 44)),),
+    parts=(Part(kind="box", size=(0.012, 0.012, TIP_HEIGHT), center=(0.0, 0.0, TIP_HEIGHT / 2), color=(40, 40, 44)),),
     mass=0.2,
 )
 
@@ -37,7 +39,7 @@ _GRIPPER = BodySpec(
 class FloatingGripper:
     """A `RobotDriver` over a `World`, and a `Scene`: building the scene brings the gripper home, empty."""
 
-    def __init__(self, *, workspace: Workspace, solver_iterations: int = 50) -> None:
+    def __init__(self, *, workspace: Workspace, solver_iterations: int = 20) -> None:
         self.workspace = workspace
         self.world = World(solver_iterations=solver_iterations)
         self._camera = TopDownCamera(workspace=workspace)
@@ -191,13 +193,18 @@ class FloatingGripper:
         return any(contact[2] != self._gripper and contact[8] < 0.001 for contact in contacts)
 
     def _under_cup(self) -> int | None:
-        client = self.world.client
-        nearest: tuple[float, int] | None = None
-        for body in self.world.bodies():
-            for point in pybullet.getClosestPoints(self._gripper, body, SUCTION_REACH, physicsClientId=client):
-                if self.world.movable(body) and (nearest is None or point[8] < nearest[0]):
-                    nearest = (point[8], body)
-        return None if nearest is None else nearest[1]
+        """Return the movable body that the cup seals on: all of its lip is over one body, within `SEAL_GAP`.
+
+        So a pick near an edge, on a rim or across two objects holds nothing, as with a real cup.
+        """
+        x, y, z = self.tool_pose().position
+        lip = [2 * math.pi * i / SEAL_POINTS for i in range(SEAL_POINTS)]
+        starts = [(x + CUP_RADIUS * math.cos(a), y + CUP_RADIUS * math.sin(a), z + SEAL_GAP) for a in lip]
+        ends = [(px, py, z - SEAL_GAP) for px, py, _ in starts]
+        hits = pybullet.rayTestBatch(starts, ends, physicsClientId=self.world.client)
+        bodies = {hit[0] for hit in hits}
+        body = bodies.pop() if len(bodies) == 1 else -1
+        return int(body) if self.world.movable(body) else None
 
 
 class _Filmer:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pybullet
 
 from robo_rlft.driver import Pose
@@ -39,7 +39,7 @@ class _Built:
 class World:
     """One physics client; use it from one thread."""
 
-    def __init__(self, *, solver_iterations: int = 50, settle_steps: int = SETTLE_STEPS) -> None:
+    def __init__(self, *, solver_iterations: int = 20, settle_steps: int = SETTLE_STEPS) -> None:
         self.client: int = pybullet.connect(pybullet.DIRECT)
         self.solver_iterations = solver_iterations
         self.settle_steps = settle_steps
@@ -120,13 +120,11 @@ class World:
         return Pose(position=(x, y, z), quaternion=quaternion)
 
     def _create(self, spec: BodySpec, pose: Pose) -> _Built:
-        center = _center_of_mass(spec.parts)
-        collision = pybullet.createCollisionShapeArray(
-            **_arrays([_shape(part, center) for part in spec.parts], visual=False), physicsClientId=self.client
-        )
-        seen = [_shape(flat, center) for part in spec.parts for flat in _flat(part)]
-        visual = pybullet.createVisualShapeArray(**_arrays(seen, visual=True), physicsClientId=self.client)
-        offset = _rotate(pose.quaternion, center)
+        shapes = _shapes(spec)
+        client = self.client
+        collision = pybullet.createCollisionShapeArray(**shapes.collision, physicsClientId=client)
+        visual = pybullet.createVisualShapeArray(**shapes.visual, physicsClientId=client)
+        offset = _rotate(pose.quaternion, shapes.center_of_mass)
         body: int = pybullet.createMultiBody(
             baseMass=spec.mass,
             baseCollisionShapeIndex=collision,
@@ -145,7 +143,7 @@ class World:
             sleepThreshold=10.0,
             physicsClientId=self.client,
         )
-        return _Built(spec, body, center)
+        return _Built(spec, body, shapes.center_of_mass)
 
 
 _TABLE = BodySpec(
@@ -155,7 +153,22 @@ _TABLE = BodySpec(
 )
 
 
-def _center_of_mass(parts: tuple[Part, ...]) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class _Shapes:
+    collision: dict[str, list[Any]]  # arguments of createCollisionShapeArray
+    visual: dict[str, list[Any]]  # arguments of createVisualShapeArray
+    center_of_mass: tuple[float, float, float]  # metres, body frame
+
+
+@lru_cache(maxsize=1024)
+def _shapes(spec: BodySpec) -> _Shapes:
+    solid = [part for part in spec.parts if part.solid]
+    center = _center_of_mass(solid)
+    seen = [flat for part in spec.parts if part.visible for flat in _flat(part)]
+    return _Shapes(_arrays(solid, center, kind="collision"), _arrays(seen, center, kind="visual"), center)
+
+
+def _center_of_mass(parts: Sequence[Part]) -> tuple[float, float, float]:
     volumes = [_volume(part) for part in parts]
     total = math.fsum(volumes)
     x, y, z = (math.fsum(v * p.center[axis] for v, p in zip(volumes, parts, strict=True)) / total for axis in range(3))
@@ -178,35 +191,23 @@ def _flat(part: Part) -> list[Part]:
     return [replace(part, kind="box", size=(across, side, height), yaw=part.yaw + turn) for turn in turns]
 
 
-def _shape(part: Part, center: tuple[float, float, float]) -> dict[str, Any]:
-    shape: dict[str, Any] = {
-        "shapeTypes": pybullet.GEOM_BOX if part.kind == "box" else pybullet.GEOM_CYLINDER,
-        "halfExtents": [size / 2.0 for size in part.size],
-        "radii": part.size[0],
-        "lengths": part.size[2],
-        "positions": [p - c for p, c in zip(part.center, center, strict=True)],
-        "orientations": yaw_quaternion(part.yaw),
-        "rgbaColors": [channel / 255.0 for channel in part.color] + [1.0],
+def _arrays(parts: Sequence[Part], center: tuple[float, float, float], *, kind: str) -> dict[str, list[Any]]:
+    arrays: dict[str, list[Any]] = {
+        "shapeTypes": [pybullet.GEOM_BOX if part.kind == "box" else pybullet.GEOM_CYLINDER for part in parts],
+        "halfExtents": [[size / 2.0 for size in part.size] for part in parts],
+        "radii": [part.size[0] for part in parts],
+        "lengths": [part.size[2] for part in parts],
+        f"{kind}FramePositions": [[p - c for p, c in zip(part.center, center, strict=True)] for part in parts],
+        f"{kind}FrameOrientations": [yaw_quaternion(part.yaw) for part in parts],
     }
-    return shape
-
-
-def _arrays(shapes: list[dict[str, Any]], *, visual: bool) -> dict[str, list[Any]]:
-    prefixes = (
-        {"positions": "visualFramePositions", "orientations": "visualFrameOrientations"}
-        if visual
-        else {
-            "positions": "collisionFramePositions",
-            "orientations": "collisionFrameOrientations",
-        }
-    )
-    names = ["shapeTypes", "halfExtents", "radii", "lengths", "positions", "orientations"]
-    names += ["rgbaColors"] if visual else []
-    return {prefixes.get(name, name): [shape[name] for shape in shapes] for name in names}
+    if kind == "visual":
+        arrays["rgbaColors"] = [[channel / 255.0 for channel in part.color] + [1.0] for part in parts]
+    return arrays
 
 
 def _rotate(quaternion: Sequence[float], vector: Sequence[float]) -> tuple[float, float, float]:
-    q, w = np.array(quaternion[:3]), quaternion[3]
-    v = np.array(vector)
-    x, y, z = (float(c) for c in v + 2.0 * np.cross(q, np.cross(q, v) + w * v))
-    return x, y, z
+    """Turn a vector by a quaternion: v + 2 q x (q x v + w v)."""
+    qx, qy, qz, w = quaternion
+    x, y, z = vector
+    tx, ty, tz = qy * z - qz * y + w * x, qz * x - qx * z + w * y, qx * y - qy * x + w * z
+    return x + 2 * (qy * tz - qz * ty), y + 2 * (qz * tx - qx * tz), z + 2 * (qx * ty - qy * tx)

@@ -11,7 +11,7 @@ import numpy as np
 
 from robo_rlft.language.vocabulary import COLORS
 from robo_rlft.records import BodySpec, Part
-from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_RADIUS, RGB, WALL_LIFT, make_object, shaded, walls
+from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_RADIUS, RGB, WALL_LIFT, base_plate, make_object, shaded, walls
 
 
 def novel_look(shape: str, color: str, *, rng: np.random.Generator) -> BodySpec:
@@ -55,11 +55,8 @@ def _banded_bowl(rgb: RGB) -> tuple[Part, ...]:
 
 
 def _hollow(rgb: RGB, *, sides: int, radius: float) -> tuple[Part, ...]:
-    base = Part(
-        kind="cylinder", size=(radius * 0.97, radius * 0.97, 0.006), center=(0.0, 0.0, 0.003), color=shaded(rgb, 0.85)
-    )
     tube = walls(rgb, radius=radius, thickness=0.007, height=BOWL_HEIGHT - WALL_LIFT, count=sides, lift=WALL_LIFT)
-    return (base, *tube)
+    return (*base_plate(shaded(rgb, 0.85), radius * 0.97), *tube)
 
 
 _BLOCKS = (_slab, _tower, _striped)

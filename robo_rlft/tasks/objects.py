@@ -88,16 +88,20 @@ def _plate(rgb: RGB, s: float) -> tuple[Part, ...]:
 
 
 def _bowl(rgb: RGB, s: float) -> tuple[Part, ...]:
-    base = _disc(shaded(rgb, 0.85), 0.056 * s, 0.006 * s)
     height = BOWL_HEIGHT * s - WALL_LIFT
-    return base + walls(
-        rgb,
-        radius=BOWL_RADIUS * s,
-        thickness=(BOWL_RADIUS - BOWL_INNER_RADIUS) * s,
-        height=height,
-        count=10,
-        lift=WALL_LIFT,
+    thickness = (BOWL_RADIUS - BOWL_INNER_RADIUS) * s
+    tube = walls(rgb, radius=BOWL_RADIUS * s, thickness=thickness, height=height, count=10, lift=WALL_LIFT)
+    return (*base_plate(shaded(rgb, 0.85), 0.056 * s), *tube)
+
+
+def base_plate(rgb: RGB, radius: float) -> tuple[Part, ...]:
+    """Describe a bowl's floor: seen as a disc, touched as the square within it, which costs half the time."""
+    side, height = radius * math.sqrt(2.0), 0.006
+    disc = Part(
+        kind="cylinder", size=(radius, radius, height), center=(0.0, 0.0, height / 2), color=rgb, solid=False
     )
+    square = Part(kind="box", size=(side, side, height), center=disc.center, color=rgb, visible=False)
+    return disc, square
 
 
 def _ring(rgb: RGB, s: float) -> tuple[Part, ...]:

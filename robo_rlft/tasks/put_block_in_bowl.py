@@ -1,7 +1,7 @@
-"""Put the blocks of one colour into a bowl of another, among distractors of the same shapes.
+"""Put the blocks of one colour into bowls of another, among distractors that share the colour or the shape.
 
-The colours decide: there is a block in the bowl's colour and a bowl in the block's, so a policy that reads one word of
-a phrase is misled. Knows nothing of simulators or policies.
+Both words of a phrase matter: there is a block in the bowl's colour and a bowl in the block's, a puck in the block's
+and a plate in the bowl's, so a policy that reads one word of a phrase is misled. Knows nothing of simulators or policies.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ class PutBlockInBowl(Task):
 
     name: ClassVar[str] = "put_block_in_bowl"
 
-    def __init__(self, *, blocks: int = 1, distractors: int = 6, max_steps: int | None = None) -> None:
+    def __init__(self, *, blocks: int = 1, distractors: int = 8, max_steps: int | None = None) -> None:
         """Make the task.
 
         Args:
             blocks: 1 to 3; how many blocks are to be moved, and how many target bowls there are.
-            distractors: 0 to 6; further blocks and bowls, of other colours or swapped ones.
+            distractors: 0 to 8; further blocks and bowls with the colours swapped, then others, and last the lures: a puck
+                of the block's colour and a plate of the bowl's.
             max_steps: actions allowed; by default one a block.
 
         Raises:
             TaskError: for numbers out of these ranges.
         """
-        if not 1 <= blocks <= 3 or not 0 <= distractors <= 6:
-            raise TaskError(f"put_block_in_bowl takes blocks=1..3 and distractors=0..6; got {blocks} and {distractors}")
+        if not 1 <= blocks <= 3 or not 0 <= distractors <= 8:
+            raise TaskError(f"put_block_in_bowl takes blocks=1..3 and distractors=0..8; got {blocks} and {distractors}")
         if max_steps is not None and max_steps < 1:
             raise TaskError(f"max_steps is at least 1; got {max_steps}")
         self.blocks = blocks
@@ -53,12 +54,17 @@ class PutBlockInBowl(Task):
         """Draw a scene; see `Task.layout`."""
         pick, place = _colors(split, rng)
         names = [(pick, "block")] * self.blocks + [(place, "bowl")] * self.blocks
-        names += _distractors(split, pick, place, self.distractors, rng)
+        names += _distractors(split, pick, place, rng)[: self.distractors]
         make = _novel(rng) if split == "novel" else _plain
-        bodies = tuple(make(color, shape) for color, shape in names)
-        radii = [FOOTPRINT_RADIUS[shape] * (MAX_SCALE if shape == "block" else 1.0) for _, shape in names]
+        bodies = [make(color, shape) for color, shape in names]
+        radii = [_radius(shape) for _, shape in names]
+        poses = scatter(radii, rng=rng)
+        lures = [(pick, "puck"), (place, "plate")][: max(0, self.distractors - 6)]
+        bodies += [make_object(shape, color) for color, shape in lures]
+        standing = list(zip(poses, radii, strict=True))
+        poses += scatter([_radius(shape) for _, shape in lures], rng=rng, around=standing)
         goal = Goal(pick=f"{pick} block", place=f"{place} bowl")
-        return Layout(bodies=bodies, poses=scatter(radii, rng=rng), goal=goal, instruction="")
+        return Layout(bodies=tuple(bodies), poses=poses, goal=goal, instruction="")
 
     def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
         """Fill a template, or a held-out one with synonyms in the split `paraphrase`."""
@@ -156,14 +162,18 @@ def _colors(split: str, rng: np.random.Generator) -> tuple[str, str]:
     return pairs[int(rng.integers(len(pairs)))]
 
 
-def _distractors(split: str, pick: str, place: str, count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Return colours and shapes: first the swapped ones, then others; no name twice, none that the goal names."""
+def _radius(shape: str) -> float:
+    return FOOTPRINT_RADIUS[shape] * (MAX_SCALE if shape == "block" else 1.0)
+
+
+def _distractors(split: str, pick: str, place: str, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Return six colours and shapes, the swapped ones first; no name twice, none that the goal names."""
     words = list(COLORS) if split == "unseen" else list(SEEN_COLORS)
     others = [str(color) for color in rng.permutation([c for c in words if c not in (pick, place)])]
     blocks = [(place, "block")] + [(color, "block") for color in others]
     bowls = [(pick, "bowl")] + [(str(color), "bowl") for color in rng.permutation(others)]
     mixed = [thing for pair in zip(blocks, bowls, strict=True) for thing in pair]
-    return mixed[:count]
+    return mixed[:6]
 
 
 def _synonym(phrase: str, rng: np.random.Generator) -> str:
