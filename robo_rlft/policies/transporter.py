@@ -1,0 +1,320 @@
+"""The transporter policy: a map of where to pick, and a correlation of where and how far turned to place.
+
+Puts the parts of `robo_rlft.models` together over records. Knows nothing of robots, tasks or learning. Axis letters:
+B scenes, K actions of one scene, D feature size, R rotations, H W rows and columns, h w those of the dense features.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robo_rlft.geometry import Workspace
+from robo_rlft.language.phrases import Phrases, find_phrases
+from robo_rlft.models.fusion import similarity, upsample
+from robo_rlft.models.heads import MapHead, PlaceHead
+from robo_rlft.models.spec import Recorded
+from robo_rlft.models.streams import compute_dtype, space_to_depth
+from robo_rlft.policies.factors import Factors, draw, log_softmax, unflatten_pixel
+from robo_rlft.policies.parts import Encoded, Encoder, Fusion, PolicyMaps, Seen, Stream
+from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
+
+_HEIGHT_SCALE = 0.1  # metres; heights of a table scene become of order 1
+_CHUNK = 2**24  # numbers of place maps that acting holds at once
+
+
+class TransporterPolicy(Recorded, nn.Module):
+    """Scores pick-and-place actions for what a sentence asks; implements `robo_rlft.records.Policy`.
+
+    An untrained policy is exactly the fusion's prior: the last layer of every head starts at zero. Nothing depends on
+    the rest of a batch.
+
+    Args:
+        encoder: image and text features.
+        fusion: how the two meet.
+        stream: the trunk at half resolution.
+        workspace: the grid of pixels.
+        rotations: R, bins of the whole turn.
+        crop_size: side of the square around a pick that is correlated, metres.
+        place_channels: channels of that correlation.
+        height_mask: picks are allowed where the height map is above this, metres; anywhere if it is nowhere.
+        precision: "auto" (bfloat16 convolutions where the processor has them), "float32" (the parameters' own type) or
+            "bfloat16". Logits and their normalisation are in the parameters' type always.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        fusion: Fusion,
+        stream: Stream,
+        workspace: Workspace,
+        rotations: int = 36,
+        crop_size: float = 0.15,
+        place_channels: int = 8,
+        height_mask: float = 0.005,
+        precision: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.encoder, self.fusion, self.stream = encoder, fusion, stream
+        self.workspace, self.rotations = workspace, rotations
+        self.height_mask, self.precision = height_mask, precision
+        fusion.connect(dim=encoder.dim)
+        stream.connect(channels=4 * 4 + fusion.channels)
+        cells = crop_cells(crop_size, workspace.pixel_size)
+        self.pick_head = MapHead(width=stream.width)
+        self.place_head = PlaceHead(width=stream.width, channels=place_channels, cells=cells, rotations=rotations)
+        compute_dtype(precision, self._parameter)  # refuses unknown names
+
+    # The frozen part ------------------------------------------------------------------------------------------------
+
+    def encode(self, observation: Observation) -> Encoded:
+        """Return what does not change while the encoder is frozen; one observation becomes a batch of one.
+
+        Raises:
+            InstructionError: A sentence does not name what to pick and where to place it.
+            ValueError: The maps are not of the workspace's shape.
+        """
+        scene = _batch(observation)
+        self._check(scene)
+        like = self._parameter
+        color = scene.color.to(like.device)
+        dense = self.encoder.dense(color, pixel_size=self.workspace.pixel_size).to(like.dtype)
+        phrases, sentence = self._read(scene.instruction)
+        height = scene.height.to(like)
+        mask = height > self.height_mask
+        mask = mask | ~mask.flatten(1).any(dim=1)[:, None, None]
+        return Encoded(
+            image=torch.cat([color.to(like.dtype) / 255.0, height[:, None] / _HEIGHT_SCALE], dim=1),
+            dense=dense,
+            phrases=phrases,
+            sentence=sentence,
+            mask=mask,
+            confidence=self._confidence(dense, phrases, mask),
+        )
+
+    def _read(self, sentences: str | tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        """Return the features (B, 2, D) of both phrases and (B, D) of the sentences; equal texts are encoded once."""
+        found = [_phrases(sentence) for sentence in sentences]
+        texts = [text for p, s in zip(found, sentences, strict=True) for text in (p.pick, p.place, s)]
+        unique = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        features = self.encoder.text(list(unique)).to(self._parameter)
+        features = features[[unique[text] for text in texts]].view(len(found), 3, -1)
+        return features[:, :2], features[:, 2]
+
+    @torch.no_grad()
+    def _confidence(self, dense: Tensor, phrases: Tensor, mask: Tensor) -> Tensor:
+        """Return the lesser of the probabilities that the two phrases' things are there, (B,)."""
+        maps = similarity(dense, phrases)
+        cells = F.adaptive_max_pool2d(mask[:, None].to(maps.dtype), maps.shape[-2:]) > 0
+        best = maps.masked_fill(~cells, -1.0).flatten(2).amax(dim=2)
+        return self.encoder.presence(best).to(maps.dtype).amin(dim=1)
+
+    # Maps -----------------------------------------------------------------------------------------------------------
+
+    def pick_logits(self, encoded: Encoded) -> Tensor:
+        """Return logits (B, H, W); -inf where a pick is not allowed."""
+        return self._pick(self._perceive(encoded), encoded)
+
+    def place_logits(self, encoded: Encoded, picks: Tensor) -> Tensor:
+        """Return logits (B, R, H, W) for picks (B, 2), or (B, K, R, H, W) for picks (B, K, 2)."""
+        logits = self._place(self._perceive(encoded), _per_scene(picks))
+        return logits if picks.ndim == 3 else logits[:, 0]
+
+    def factors(self, encoded: Encoded, picks: Tensor) -> Factors:
+        """Return both factors' log-probabilities, with gradient, from one pass of the trunk.
+
+        Args:
+            encoded: (B,).
+            picks: int64 (B, K, 2), or (B, 2) for K = 1.
+        """
+        seen = self._perceive(encoded)
+        place = self._place(seen, _per_scene(picks))
+        return Factors(pick=log_softmax(self._pick(seen, encoded), 2), place=log_softmax(place, 3))
+
+    def maps(
+        self, observation: Observation, pick: Tensor | None = None, *, encoded: Encoded | None = None
+    ) -> PolicyMaps:
+        """Return probability and similarity maps, at a pick (..., 2) or else the likeliest; without gradient."""
+        with torch.no_grad():
+            scene = self._encoded(observation, encoded)
+            seen = self._perceive(scene)
+            log_pick = log_softmax(self._pick(seen, scene), 2)
+            if pick is None:
+                chosen = unflatten_pixel(log_pick.flatten(1).argmax(dim=1), self.workspace.columns)
+            else:
+                chosen = torch.as_tensor(pick, device=log_pick.device).reshape(-1, 2)
+            result = PolicyMaps(
+                pick=log_pick.exp(),
+                place=log_softmax(self._place(seen, chosen[:, None])[:, 0], 3).exp(),
+                chosen=chosen,
+                similarity=upsample(similarity(scene.dense, scene.phrases), self.workspace.shape),
+                confidence=scene.confidence,
+            )
+        return result[0] if isinstance(observation.instruction, str) else result
+
+    def _perceive(self, encoded: Encoded) -> Seen:
+        fused = self.fusion(encoded.dense, encoded.phrases, encoded.sentence, self.workspace.shape)
+        inputs = torch.cat([space_to_depth(encoded.image), fused.channels], dim=1)
+        dtype = self._compute_dtype
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+            features = self.stream(inputs)
+        return Seen(features=features.to(inputs.dtype), fused=fused)
+
+    def _pick(self, seen: Seen, encoded: Encoded) -> Tensor:
+        rows, columns = self.workspace.shape
+        logits: Tensor = self.pick_head(seen.features)[:, :rows, :columns] + seen.fused.pick
+        return logits.masked_fill(~encoded.mask, -torch.inf)
+
+    def _place(self, seen: Seen, picks: Tensor) -> Tensor:
+        rows, columns = self.workspace.shape
+        logits: Tensor = self.place_head(seen.features, picks, self._compute_dtype)[..., :rows, :columns]
+        return logits + seen.fused.place[:, None, None]
+
+    # Acting and scoring ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+        encoded: Encoded | None = None,
+    ) -> Decision:
+        """Choose actions (B,), or (B, K) with `samples=K`, from one pass of encoder and trunk.
+
+        Args:
+            observation: (B,), or one without a batch dimension, which gives a decision without one.
+            greedy: take the likeliest pick, then the likeliest place and rotation given it; else sample both.
+            samples: K.
+            generator: of the samples.
+            encoded: of `encode`, where it is known already; the observation's pictures are not read then.
+        """
+        scene = self._encoded(observation, encoded)
+        seen = self._perceive(scene)
+        batch, count = len(scene.confidence), samples or 1
+        uniform = torch.rand(2, batch, count, generator=generator, dtype=torch.float64).to(scene.confidence.device)
+        log_pick = log_softmax(self._pick(seen, scene), 2).flatten(1)
+        index = _choose(log_pick, uniform[0], greedy=greedy)
+        picks = unflatten_pixel(index, self.workspace.columns)
+        chosen, log_place = self._choose_places(seen, picks, uniform[1], greedy=greedy)
+        rotation, place = chosen // self._pixels, chosen % self._pixels
+        decision = Decision(
+            action=PickPlace(pick=picks, place=unflatten_pixel(place, self.workspace.columns), rotation=rotation),
+            log_prob=log_pick.gather(1, index) + log_place,
+            confidence=scene.confidence[:, None].expand(batch, count),
+        )
+        decision = decision[:, 0] if samples is None else decision
+        return decision[0] if isinstance(observation.instruction, str) else decision
+
+    def evaluate_actions(
+        self, observation: Observation, action: PickPlace, *, encoded: Encoded | None = None
+    ) -> ActionScores:
+        """Score actions (B,) or (B, K) for observations (B,), with gradients; one observation takes () or (K,).
+
+        A pick that the mask forbids has log-probability -inf.
+
+        Raises:
+            ValueError: A pixel or a rotation lies outside the maps.
+        """
+        single = isinstance(observation.instruction, str)
+        action = action[None] if single else action
+        many = action.rotation.ndim == 2
+        action = action if many else action[:, None]
+        scores = self.factors(self._encoded(observation, encoded), action.pick).scores(action)
+        scores = scores if many else scores[:, 0]
+        return scores[0] if single else scores
+
+    def kl(
+        self,
+        observation: Observation,
+        reference: TransporterPolicy,
+        picks: Tensor,
+        *,
+        encoded: Encoded | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return KL(self || reference) of the pick factor (B,) and of the place factor (B, K) at each pick (B, K, 2).
+
+        Both are exact sums in nats, with gradients for this policy alone.
+        """
+        own = self._encoded(observation, encoded)
+        with torch.no_grad():
+            shared = reference.encoder is self.encoder and reference.height_mask == self.height_mask
+            theirs = reference.factors(own if shared else reference.encode(observation), picks)
+        return self.factors(own, picks).kl(theirs)
+
+    def _choose_places(self, seen: Seen, picks: Tensor, uniform: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:
+        """Return flat indices of (rotation, row, column) and their log-probabilities, (B, K); a few scenes at once."""
+        batch, count = uniform.shape
+        size = max(1, _CHUNK // (count * self.rotations * self._pixels))
+        indices, log_probs = [], []
+        for start in range(0, batch, size):
+            some = slice(start, start + size)
+            log_place = log_softmax(self._place(seen[some], picks[some]), 3).flatten(0, 1).flatten(1)
+            index = _choose(log_place, uniform[some].reshape(-1, 1), greedy=greedy)
+            indices.append(index.view(-1, count))
+            log_probs.append(log_place.gather(1, index).view(-1, count))
+        return torch.cat(indices), torch.cat(log_probs)
+
+    # Small things ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _parameter(self) -> Tensor:
+        return self.pick_head.output.weight
+
+    @property
+    def _compute_dtype(self) -> torch.dtype:
+        return compute_dtype(self.precision, self._parameter)
+
+    @property
+    def _pixels(self) -> int:
+        return self.workspace.rows * self.workspace.columns
+
+    def _encoded(self, observation: Observation, encoded: Encoded | None) -> Encoded:
+        if encoded is None:
+            return self.encode(observation)
+        return encoded[None] if encoded.confidence.ndim == 0 else encoded
+
+    def _check(self, scene: Observation) -> None:
+        expected = len(scene.instruction), *self.workspace.shape
+        if tuple(scene.height.shape) != expected or tuple(scene.color.shape) != (expected[0], 3, *expected[1:]):
+            raise ValueError(
+                f"expected {expected[0]} sentences with height maps of {expected} and colours of 3 channels for the"
+                f" policy's workspace, got height {tuple(scene.height.shape)} and colour {tuple(scene.color.shape)};"
+                " make the environment with the policy's workspace"
+            )
+
+
+def crop_cells(crop_size: float, pixel_size: float) -> int:
+    """Return the least odd number of half-resolution cells that covers `crop_size` metres."""
+    cells = math.ceil(crop_size / (2.0 * pixel_size) - 1e-6)
+    return max(1, cells + 1 - cells % 2)
+
+
+def _batch(observation: Observation) -> Observation:
+    if isinstance(observation.instruction, str):
+        color, height = observation.color[None], observation.height[None]
+        return Observation(color=color, height=height, instruction=(observation.instruction,))
+    return observation
+
+
+def _per_scene(picks: Tensor) -> Tensor:
+    return picks if picks.ndim == 3 else picks[:, None]
+
+
+def _choose(log_prob: Tensor, uniform: Tensor, *, greedy: bool) -> Tensor:
+    """Return indices (N, S) from log-probabilities (N, M), by `uniform` (N, S) or the likeliest."""
+    if greedy:
+        return log_prob.argmax(dim=1, keepdim=True).expand(uniform.shape)
+    return draw(log_prob, uniform)
+
+
+@lru_cache(maxsize=4096)
+def _phrases(sentence: str) -> Phrases:
+    return find_phrases(sentence)
