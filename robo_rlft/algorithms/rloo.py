@@ -1,0 +1,212 @@
+"""RLOO: policy gradients from groups of rollouts of the same scene, anchored to the policy that they started from.
+
+Kool et al. 2019; Ahmadian et al. 2024, "Back to basics". Knows minibatches of groups, not how they were rolled out.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+from robo_rlft.algorithms.losses import approx_kl, clipfrac, clipped_surrogate, factored_kl_loss
+from robo_rlft.algorithms.rollouts import GroupBatch, RolloutData, RolloutStats, iterations_done
+from robo_rlft.models.precision import resolve_precision
+from robo_rlft.policies.transporter import TransporterPolicy
+from robo_rlft.records import ActionScores
+
+
+class ZeroSuccessError(RuntimeError):
+    """The policy to start from never succeeds, so RL has nothing to reinforce; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """What a minibatch comes to; scalars with gradient."""
+
+    policy_loss: Tensor
+    kl: Tensor  # KL(pi || reference), an unbiased estimate with an unbiased gradient
+    scores: ActionScores  # (B, K), under the present policy
+
+
+class Rloo(LightningModule):
+    """Maximise E[return] - kl_coef KL(policy || the policy at the start).
+
+    The objective is the sum of the clipped surrogates of the pick and of the place, with leave-one-out advantages that
+    are not divided by a standard deviation, less `kl_coef` times the KL. One epoch is one iteration: a rollout and its
+    updates. The encoder stays frozen.
+
+    Args:
+        policy: is trained in place.
+        iterations: of rollout and update.
+        lr: Adam's, constant after the warm-up.
+        warmup_steps: gradient steps over which the learning rate rises linearly. Adam's first steps move every weight
+            by the whole learning rate, whatever its gradient: without this the first one cost 1.8 nats of KL.
+        kl_coef: weight of the KL to the policy at the start.
+        clip_coef: how far a factor's ratio may leave 1 before its gradient stops.
+        max_grad_norm: gradients are scaled down to this norm.
+        allow_zero_success: go on even if no rollout of the first iteration was worth more than another.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: TransporterPolicy,
+        iterations: int = 60,
+        lr: float = 5e-4,
+        warmup_steps: int = 10,
+        kl_coef: float = 0.02,
+        clip_coef: float = 0.2,
+        max_grad_norm: float = 1.0,
+        allow_zero_success: bool = False,
+    ) -> None:
+        super().__init__()
+        policy.encoder.freeze()
+        self.policy = policy
+        self.reference = frozen_copy(policy)
+        self.iterations = iterations
+        self.lr = lr
+        self.warmup_steps = warmup_steps
+        self.kl_coef = kl_coef
+        self.clip_coef = clip_coef
+        self.max_grad_norm = max_grad_norm
+        self.allow_zero_success = allow_zero_success
+        self._clock = time.perf_counter()
+
+    def losses(self, batch: GroupBatch) -> Losses:
+        """Return the terms of the loss of a minibatch (B, K)."""
+        encoded = self.policy.encode(batch.observation)  # the reference has the same encoder
+        factors = self.policy.factors(encoded, batch.action.pick)
+        with torch.no_grad():
+            reference = self.reference.factors(encoded, batch.action.pick)
+        scores = factors.scores(batch.action)
+        pick_kl, place_kl = factors.kl(reference)
+        surrogate = clipped_surrogate(
+            scores.pick_log_prob, batch.pick_log_prob, batch.advantage, clip_coef=self.clip_coef
+        ) + clipped_surrogate(scores.place_log_prob, batch.place_log_prob, batch.advantage, clip_coef=self.clip_coef)
+        return Losses(
+            policy_loss=-surrogate.mean(),
+            kl=factored_kl_loss(pick_kl, place_kl, scores.pick_log_prob, batch.pick_log_prob),
+            scores=scores,
+        )
+
+    def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a minibatch (B, K)."""
+        losses = self.losses(batch)
+        scores = losses.scores
+        if self.global_step == 0:
+            self.check_ratio(batch, scores)
+        log_prob, old_log_prob = scores.log_prob.detach(), batch.pick_log_prob + batch.place_log_prob
+        pick_clipped = clipfrac(scores.pick_log_prob, batch.pick_log_prob, clip_coef=self.clip_coef)
+        place_clipped = clipfrac(scores.place_log_prob, batch.place_log_prob, clip_coef=self.clip_coef)
+        values = {
+            "losses/policy_loss": losses.policy_loss,
+            "losses/kl": losses.kl,
+            "losses/approx_kl": approx_kl(log_prob, old_log_prob),
+            "losses/clipfrac": (pick_clipped + place_clipped) / 2.0,
+            "losses/entropy_pick": scores.pick_entropy.mean(),
+            "losses/entropy_place": scores.place_entropy.mean(),
+        }
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch.advantage))
+        return losses.policy_loss + self.kl_coef * losses.kl
+
+    def on_train_batch_end(self, outputs: Any, batch: GroupBatch, batch_idx: int) -> None:
+        """Stop after the last iteration's last minibatch, whatever the trainer's own limits are."""
+        if self.trainer.is_last_batch and iterations_done(self.trainer) + 1 >= self.iterations:
+            self.trainer.should_stop = True
+
+    def on_train_start(self) -> None:
+        """Do nothing where a resumed run is complete already."""
+        self.trainer.should_stop = iterations_done(self.trainer) >= self.iterations
+
+    def on_train_epoch_start(self) -> None:
+        """Log the iteration's rollouts; refuse to go on from a policy that never succeeds."""
+        self.policy.eval()  # as in the rollouts
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, RolloutData) or data.stats is None:
+            return
+        stats = data.stats
+        if iterations_done(self.trainer) == 0 and not self.allow_zero_success:
+            check_success(stats)
+        values = {
+            "rollout/episodic_return": stats.episodic_return,
+            "rollout/success": stats.success,
+            "rollout/mixed_groups": stats.mixed_groups,
+            "rollout/groups": float(stats.groups),
+        }
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the speed."""
+        now = time.perf_counter()
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, RolloutData) and data.stats is not None:
+            self.log("charts/SPS", data.stats.decisions / (now - self._clock))
+        self._clock = now
+
+    def on_fit_start(self) -> None:
+        """Start the clock, before the first rollout."""
+        self._clock = time.perf_counter()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam over all but the encoder, with a linear warm-up."""
+        optimizer = torch.optim.Adam([p for p in self.policy.parameters() if p.requires_grad], lr=self.lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / (self.warmup_steps + 1))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Scale gradients down to `max_grad_norm`."""
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.log("losses/grad_norm", norm, on_step=False, on_epoch=True, batch_size=1)
+        rate = float(optimizer.param_groups[0]["lr"])
+        self.log("charts/learning_rate", rate, on_step=False, on_epoch=True, batch_size=1)
+
+    def check_ratio(self, batch: GroupBatch, scores: ActionScores) -> None:
+        """Raise unless acting and learning gave the actions the same probability, before any step."""
+        tolerance = ratio_tolerance(self.policy)
+        for name in ("pick_log_prob", "place_log_prob"):
+            ratio = (getattr(scores, name).detach() - getattr(batch, name)).exp()
+            worst = (ratio - 1.0).abs().max().item()
+            if not worst <= tolerance:
+                raise RuntimeError(
+                    f"expected every ratio of the first minibatch to be 1 within {tolerance:g}, got one off by "
+                    f"{worst:g} in {name}: the policy scores actions otherwise than it acts (a mask, dropout, batch "
+                    "statistics or precision differ between the two)"
+                )
+
+
+def frozen_copy(policy: TransporterPolicy) -> TransporterPolicy:
+    """Return a copy that never changes; it shares the frozen encoder."""
+    reference = copy.deepcopy(policy, {id(policy.encoder): policy.encoder})
+    return reference.requires_grad_(False).eval()
+
+
+def ratio_tolerance(policy: TransporterPolicy) -> float:
+    """Return how far from 1 a ratio may be for reasons of rounding alone."""
+    return 1e-3 if resolve_precision(policy.precision) is torch.bfloat16 else 1e-5
+
+
+def check_success(stats: RolloutStats) -> None:
+    """Raise `ZeroSuccessError` if no rollout succeeded and none was worth more than another of its scene."""
+    if stats.success > 0.0 or stats.mixed_groups > 0.0:
+        return
+    raise ZeroSuccessError(
+        f"expected a policy that succeeds at least now and then, but none of its first {stats.rollouts} rollouts did, "
+        "and all rollouts of a scene came to the same: there is nothing to reinforce. Start from a better policy "
+        "(init=FILE of one trained with algorithm=bc, on more demonstrations or with wider labels), roll out more "
+        "(algorithm.data.scenes, algorithm.data.samples), or go on regardless with algorithm.allow_zero_success=true"
+    )

@@ -1,0 +1,27 @@
+"""What a data module needs of the run that it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robo_rlft.geometry import Workspace
+from robo_rlft.records import Policy
+
+if TYPE_CHECKING:
+    from robo_rlft.env import TabletopEnv
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainContext:
+    """The values of a training run that do not belong to one algorithm's config."""
+
+    policy: Policy  # the one that is being trained
+    workspace: Workspace
+    make_env: Callable[[], TabletopEnv] | None  # picklable; None where there is no simulator
+    data_dir: Path | None  # a folder of episodes
+    run_dir: Path
+    seed: int
+    workers: int  # processes that step environments; 0 steps them in this one

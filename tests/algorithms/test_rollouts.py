@@ -1,0 +1,170 @@
+"""Rollouts as training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from robo_rlft.algorithms import rollouts
+from robo_rlft.algorithms.rollouts import GroupBatch, RolloutData, fold, group_returns, mixed, scene_seed, summarise
+from robo_rlft.data.context import TrainContext
+from robo_rlft.geometry import Workspace
+from robo_rlft.records import Transition, stack
+from tests.algorithms.table_policy import FakePool, TablePolicy, actions, observations
+
+
+def left(pick: Tensor) -> bool:
+    return int(pick[1]) == 0
+
+
+def make_data(
+    pool: FakePool,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    policy: TablePolicy | None = None,
+    seed: int = 3,
+    **options: object,
+) -> RolloutData:
+    monkeypatch.setattr(rollouts, "EnvPool", lambda **_: pool)
+    context = TrainContext(
+        policy=policy or TablePolicy(),
+        workspace=Workspace(),
+        make_env=lambda: None,  # type: ignore[arg-type,return-value]
+        data_dir=None,
+        run_dir=Path(),
+        seed=seed,
+        workers=0,
+    )
+    data = RolloutData(context=context, **options)  # type: ignore[arg-type]
+    data.setup("fit")
+    return data
+
+
+def batches(data: RolloutData) -> list[GroupBatch]:
+    return list(data.train_dataloader())
+
+
+def step(samples: int, reward: list[float], valid: list[bool]) -> Transition:
+    """One step of len(reward) rollouts; the i-th picks cell i."""
+    count = len(reward)
+    return Transition(
+        observation=observations(count),
+        action=actions(torch.arange(count) % 9, torch.arange(count)),
+        pick_log_prob=-torch.arange(count).float(),
+        place_log_prob=torch.zeros(count),
+        reward=torch.tensor(reward),
+        terminated=torch.tensor(reward) > 0.5,
+        truncated=torch.zeros(count, dtype=torch.bool),
+        valid=torch.tensor(valid),
+        group=torch.arange(count) // samples,
+        advantage=torch.zeros(count),
+    )
+
+
+def test_a_groups_first_decisions_share_a_row_and_later_ones_have_their_own() -> None:
+    # Two groups of two. Rollout 1 ends after its first step; group 0 earns (0.25 + 0.75, 0), group 1 (0, 0).
+    first = step(2, [0.25, 0.0, 0.0, 0.0], [True] * 4)
+    second = step(2, [0.75, 9.0, 0.0, 0.0], [True, False, True, True])  # 9 is padding and must not count
+    rollout = stack([first, second])
+    returns = group_returns(rollout, 2)
+    assert returns.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    assert mixed(returns).tolist() == [True, False]
+    wide, single = fold(rollout, returns, torch.tensor([True, True]))
+    assert wide.advantage.tolist() == [[1.0, -1.0], [0.0, 0.0]]
+    assert wide.pick_log_prob.tolist() == [[0.0, -1.0], [-2.0, -3.0]]
+    assert wide.action.pick.shape == (2, 2, 2)
+    assert wide.action.pick[1, 1].tolist() == [1, 0]  # cell 3
+    assert len(wide.observation.instruction) == 2
+    # The second step has three decisions, each with its episode's advantage.
+    assert single.advantage.tolist() == [[1.0], [0.0], [0.0]]
+    assert single.pick_log_prob.tolist() == [[0.0], [-2.0], [-3.0]]
+    kept_wide, kept_single = fold(rollout, returns, torch.tensor([True, False]))
+    assert (len(kept_wide.advantage), len(kept_single.advantage)) == (1, 1)
+
+    stats = summarise([rollout], returns)
+    assert (stats.rollouts, stats.decisions, stats.groups) == (4, 7, 2)
+    assert (stats.episodic_return, stats.success, stats.mixed_groups) == (0.25, 0.25, 0.5)
+
+
+def test_the_same_iteration_gives_the_same_batches_in_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = batches(make_data(FakePool(pays=left), monkeypatch))
+    second = batches(make_data(FakePool(pays=left), monkeypatch))
+    other = batches(make_data(FakePool(pays=left), monkeypatch, seed=4))
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.action.pick, b.action.pick)
+        assert torch.equal(a.advantage, b.advantage)
+    assert not all(torch.equal(a.action.pick, c.action.pick) for a, c in zip(first, other, strict=False))
+
+
+def test_scene_seeds_differ_between_indices_iterations_and_runs() -> None:
+    seeds = {scene_seed(s, i, n) for s in range(3) for i in range(20) for n in range(32)}
+    assert len(seeds) == 3 * 20 * 32
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**31
+
+
+def test_equal_groups_are_left_out_and_count_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = batches(make_data(FakePool(pays=left), monkeypatch))
+    everything = batches(make_data(FakePool(pays=left), monkeypatch, skip_equal_groups=False))
+    kept, total = sum(len(b.advantage) for b in skipped), sum(len(b.advantage) for b in everything)
+    assert 0 < kept < total == 32
+    assert all((b.advantage.amax(1) > b.advantage.amin(1)).all() for b in skipped)
+    # The means over all groups agree, because those left out have advantages of 0.
+    mean = torch.cat([b.advantage.abs() for b in skipped]).mean()
+    torch.testing.assert_close(mean, torch.cat([b.advantage.abs() for b in everything]).mean())
+
+
+def test_minibatches_hold_every_kept_group_once_in_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = batches(
+        make_data(FakePool(pays=left), monkeypatch, skip_equal_groups=False, minibatch_scenes=10, update_epochs=2)
+    )
+    assert [len(b.advantage) for b in made] == [8] * 8  # 32 groups in 4 equal minibatches, twice
+    picks = [torch.cat([b.action.pick.flatten(1) for b in epoch]) for epoch in (made[:4], made[4:])]
+    assert not torch.equal(picks[0], picks[1])
+    assert sorted(picks[0].tolist()) == sorted(picks[1].tolist())
+
+
+def test_resampling_stops_at_its_limit_where_every_group_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = FakePool(pays=lambda _: True)
+    data = make_data(pool, monkeypatch, scenes=6, max_resample=3)
+    made = batches(data)
+    assert [len(seeds) for seeds in pool.seeds] == [6, 6, 6, 6]
+    assert len({seed for seeds in pool.seeds for seed in seeds}) == 24
+    assert len(made) == 1  # one batch without advantages, as Lightning ends at an empty epoch
+    assert made[0].advantage.abs().max() == 0.0
+    assert data.stats is not None
+    assert (data.stats.success, data.stats.mixed_groups, data.stats.groups) == (1.0, 0.0, 24)
+
+
+def test_only_equal_groups_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = FakePool(pays=left)
+    data = make_data(pool, monkeypatch, max_resample=1)
+    made = batches(data)
+    assert len(pool.seeds) == 2
+    assert 0 < len(pool.seeds[1]) < len(pool.seeds[0])
+    assert data.stats is not None
+    kept = round(data.stats.mixed_groups * data.stats.groups)
+    assert sum(len(b.advantage) for b in made) == kept
+
+
+def test_longer_episodes_give_rows_of_one_decision_beside_rows_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = batches(make_data(FakePool(pays=left, max_steps=3), monkeypatch))
+    assert {b.advantage.shape[1] for b in made} == {1, 4}
+    assert all(b.observation.height.shape[0] == b.advantage.shape[0] for b in made)
+
+
+def test_impossible_sizes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="samples of at least 2"):
+        make_data(FakePool(pays=left), monkeypatch, samples=1)
+
+
+def test_a_run_without_a_simulator_is_refused() -> None:
+    context = TrainContext(
+        policy=TablePolicy(), workspace=Workspace(), make_env=None, data_dir=None, run_dir=Path(), seed=0, workers=0
+    )
+    with pytest.raises(ValueError, match="expected a simulator"):
+        RolloutData(context=context).setup("fit")
