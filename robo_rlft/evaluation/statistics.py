@@ -1,0 +1,126 @@
+"""Means with 95 % intervals: Wilson for successes, bootstrap for returns, paired bootstrap for differences.
+
+Knows nothing of policies or files. Same numbers and seed, same interval, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+RESAMPLES = 10_000
+CHUNK = 2_000_000  # draws held in memory at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return {"mean", "low", "high"}."""
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Interval:
+        """Read {"mean", "low", "high"}; raise `ValueError` for anything else."""
+        if not isinstance(data, dict) or not {"mean", "low", "high"} <= data.keys():
+            raise ValueError(f'expected {{"mean", "low", "high"}}, got {data!r}')
+        return cls(mean=float(data["mean"]), low=float(data["low"]), high=float(data["high"]))
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Return the success rate of `n` trials with Wilson's score interval (E. B. Wilson, 1927).
+
+    The mean is the plain rate; the interval is not centred on it. Raises `ValueError` unless 0 <= successes <= n and
+    n > 0.
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
+    p, z2 = successes / n, Z_95**2
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # At the ends the formula gives 0 and 1 up to rounding; the mean must never fall outside.
+    return Interval(
+        mean=p,
+        low=0.0 if successes == 0 else max(0.0, center - half),
+        high=1.0 if successes == n else min(1.0, center + half),
+    )
+
+
+def bootstrap_mean(values: npt.ArrayLike, seed: int, *, resamples: int = RESAMPLES) -> Interval:
+    """Return the mean of `values` (n,) with the percentile bootstrap's interval.
+
+    Raises `ValueError` when there are no values or one is not finite.
+    """
+    x = np.asarray(values, dtype=np.float64).reshape(-1)
+    return _cluster_bootstrap(x, np.arange(x.size), seed, resamples)
+
+
+def clustered_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RESAMPLES) -> Interval:
+    """Return the mean of `values` (seeds, scenes); whole scenes are resampled, jointly over the seeds."""
+    x = np.asarray(values, dtype=np.float64)
+    return _cluster_bootstrap(x.reshape(-1), _default_clusters(x), seed, resamples)
+
+
+def paired_bootstrap(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    seed: int,
+    clusters: npt.ArrayLike | None = None,
+    *,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean of a - b, element by element, with the percentile bootstrap's interval.
+
+    Args:
+        a: (scenes,), or (seeds, scenes) where column j is the same scene for every seed.
+        b: The same shape as `a`, on the same scenes.
+        seed: Of the resampling.
+        clusters: Labels of the shape of `a`; elements of one label are drawn together. Without them each scene (column)
+            is a cluster: its seeds are drawn together, since results on one scene are not independent.
+        resamples: How often to draw.
+
+    Raises:
+        ValueError: The shapes differ, there is nothing to compare, or a value is not finite.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.shape != y.shape or x.ndim not in (1, 2):
+        raise ValueError(f"expected two arrays of one shape, (scenes,) or (seeds, scenes), got {x.shape} and {y.shape}")
+    labels = _default_clusters(x) if clusters is None else np.asarray(clusters)
+    if labels.size != x.size:
+        raise ValueError(f"expected a cluster label for each of {x.size} values, got {labels.size}")
+    return _cluster_bootstrap((x - y).reshape(-1), labels.reshape(-1), seed, resamples)
+
+
+def _default_clusters(x: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    columns: npt.NDArray[np.int64] = np.broadcast_to(np.arange(x.shape[-1]), x.shape).reshape(-1)
+    return columns
+
+
+def _cluster_bootstrap(x: npt.NDArray[np.float64], clusters: npt.NDArray[Any], seed: int, resamples: int) -> Interval:
+    if x.size == 0:
+        raise ValueError("expected at least one value, got none")
+    if not np.isfinite(x).all():
+        raise ValueError(f"expected finite values, got {int((~np.isfinite(x)).sum())} that are not")
+    names, inverse = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(inverse, weights=x, minlength=names.size)
+    counts = np.bincount(inverse, minlength=names.size)
+    rng = np.random.default_rng(seed)
+    means = []
+    rows = max(1, CHUNK // names.size)
+    for start in range(0, resamples, rows):
+        drawn = rng.integers(names.size, size=(min(rows, resamples - start), names.size))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    mean = float(x.mean())
+    # Equal values: the means of resamples differ from the mean by rounding alone.
+    return Interval(mean=mean, low=min(mean, float(low)), high=max(mean, float(high)))

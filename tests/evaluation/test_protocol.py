@@ -1,0 +1,188 @@
+"""What an evaluation runs, keeps and resumes; the runner is a fake that notes its batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from robo_rlft.evaluation import protocol
+from robo_rlft.evaluation.files import ResultFileError
+from robo_rlft.evaluation.protocol import Checkpoint, InstructionLine, Progress, evaluate
+from robo_rlft.evaluation.results import EvaluationResult
+from robo_rlft.rollout.episode import EpisodeRecord
+from robo_rlft.rollout.pool import Instruction
+from robo_rlft.tasks.task import Goal
+
+ANYTHING = cast(Any, object())  # the fake runner looks at neither pool nor policy
+
+
+class FakeRunner:
+    """Runs episodes whose outcome is a function of the scene; draws one number a batch, to see the sampling."""
+
+    def __init__(self, *, killed_at: int | None = None) -> None:
+        self.batches: list[list[int]] = []
+        self.told: list[Sequence[Instruction] | None] = []
+        self._killed_at = killed_at
+
+    def __call__(
+        self,
+        pool: object,
+        policy: object,
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        generator: torch.Generator,
+        batch_size: int,
+        instructions: Sequence[Instruction] | None = None,
+    ) -> Iterator[list[EpisodeRecord]]:
+        if self._killed_at == len(self.batches):
+            raise KeyboardInterrupt
+        self.batches.append(list(seeds))
+        self.told.append(instructions)
+        drawn = float(torch.rand((), generator=generator))
+        yield [record(seed, confidence=1.0 if greedy else drawn) for seed in seeds]
+
+
+def record(seed: int, *, confidence: float = 1.0) -> EpisodeRecord:
+    success = seed % 3 != 0
+    return EpisodeRecord(
+        seed=seed,
+        instruction=f"put the {'red' if seed % 2 else 'blue'} block in the gray bowl",
+        pick_name="red block",
+        place_name="gray bowl",
+        success=success,
+        return_=float(success),
+        steps=1,
+        failure=None if success else "wrong_object",
+        confidence=confidence,
+        pick=np.zeros((1, 2), dtype=np.int64),
+        place=np.zeros((1, 2), dtype=np.int64),
+        rotation=np.zeros(1, dtype=np.int64),
+    )
+
+
+def run(monkeypatch: pytest.MonkeyPatch, runner: FakeRunner, **changes: Any) -> EvaluationResult:
+    monkeypatch.setattr(protocol, "run_episodes", runner)
+    settings: dict[str, Any] = {
+        **{"task": "put_block_in_bowl", "split": "seen", "phase": "test", "episodes": 10, "greedy": True},
+        **{"batch_size": 4, "checkpoint": Checkpoint(name="policy.safetensors", sha256="ab")},
+    }
+    return evaluate(ANYTHING, ANYTHING, **{**settings, **changes})
+
+
+def test_scenes_are_0_to_n_in_order_and_in_batches_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner()
+    result = run(monkeypatch, runner, seed=7)
+    assert runner.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [s.seed for s in result.scenes] == list(range(10))
+    assert result.decoding == "greedy"
+    # Failures: 0, 3, 6, 9.
+    assert result.success is not None
+    assert result.success.mean == 0.6
+    assert result.failures == {"wrong_object": 4}
+
+
+def test_a_killed_evaluation_goes_on_at_the_missing_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    partial = tmp_path / "partial.jsonl"
+    whole = run(monkeypatch, FakeRunner(), greedy=False, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, FakeRunner(killed_at=2), greedy=False, seed=3, partial=partial)
+    with partial.open("ab") as file:
+        file.write(b'{"batch": "torn')  # the kill came in the middle of a line
+    rest = FakeRunner()
+    resumed = run(monkeypatch, rest, greedy=False, seed=3, partial=partial)
+    assert rest.batches == [[8, 9]]
+    assert resumed == whole  # the sampled confidences too
+    again = FakeRunner()
+    assert run(monkeypatch, again, greedy=False, seed=3, partial=partial) == whole
+    assert again.batches == []
+
+
+def test_more_episodes_reuse_only_batches_of_equal_composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    partial = tmp_path / "partial.jsonl"
+    run(monkeypatch, FakeRunner(), episodes=6, partial=partial)
+    runner = FakeRunner()
+    run(monkeypatch, runner, episodes=8, partial=partial)
+    assert runner.batches == [[4, 5, 6, 7]]  # [4, 5] was another batch
+
+
+@pytest.mark.parametrize("change", [{"split": "unseen"}, {"batch_size": 5}, {"checkpoint": Checkpoint(name="other")}])
+def test_another_evaluations_partial_results_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    partial = tmp_path / "partial.jsonl"
+    run(monkeypatch, FakeRunner(), partial=partial)
+    with pytest.raises(ResultFileError, match=next(iter(change))):
+        run(monkeypatch, FakeRunner(), partial=partial, **change)
+
+
+def test_a_foreign_file_of_partial_results_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    partial = tmp_path / "partial.jsonl"
+    partial.write_text("not JSON\n")
+    with pytest.raises(ResultFileError, match="JSON lines"):
+        run(monkeypatch, FakeRunner(), partial=partial)
+    partial.write_text(json.dumps({"format": "shopping_list"}) + "\n")
+    with pytest.raises(ResultFileError, match="shopping_list"):
+        run(monkeypatch, FakeRunner(), partial=partial)
+
+
+def test_sampling_is_a_function_of_seed_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(monkeypatch, FakeRunner(), greedy=False, seed=0)
+    assert run(monkeypatch, FakeRunner(), greedy=False, seed=0) == first
+    other = run(monkeypatch, FakeRunner(), greedy=False, seed=1)
+    assert [s.seed for s in other.scenes] == [s.seed for s in first.scenes]
+    assert other.scenes[0].confidence != first.scenes[0].confidence
+    assert first.scenes[0].confidence != first.scenes[4].confidence  # another batch, other draws
+
+
+def test_lines_without_a_goal_run_but_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        InstructionLine(scene_seed=1, sentence="one", pick="red block", place="blue bowl"),
+        InstructionLine(scene_seed=3, sentence="three", pick="red block", place="blue bowl"),
+        InstructionLine(scene_seed=5, sentence="five", pick=None, place=None),
+    ]
+    runner = FakeRunner()
+    result = run(monkeypatch, runner, instructions=lines)
+    goal = Goal(pick="red block", place="blue bowl")
+    assert runner.batches == [[1, 3, 5]]
+    assert runner.told == [
+        [
+            Instruction(sentence="one", goal=goal),
+            Instruction(sentence="three", goal=goal),
+            Instruction(sentence="five", goal=None),
+        ]
+    ]
+    assert [s.success for s in result.scenes] == [True, False, None]
+    assert result.scenes[2].return_ is None
+    assert result.scenes[2].pick is None
+    assert result.success is not None
+    assert result.success.mean == 0.5
+    data = result.to_json()
+    assert (data["episodes"], data["without_goal"]) == (3, 1)
+
+
+def test_unknown_words_and_low_confidence_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(
+        monkeypatch, FakeRunner(), unknown_words=lambda s: ("blue",) if "blue" in s else (), greedy=False, batch_size=1
+    )
+    assert result.unknown_words == {"blue": 5}
+    assert result.low_confidence == sum(s.confidence < 0.5 for s in result.scenes)
+    assert 0 < result.low_confidence < 10
+
+
+def test_progress_counts_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Progress] = []
+    run(monkeypatch, FakeRunner(), progress=seen.append)
+    assert [(p.done, p.successes) for p in seen] == [(4, 2), (8, 5), (10, 6)]
+    assert {p.total for p in seen} == {10}
+
+
+def test_nothing_to_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="at least one episode"):
+        run(monkeypatch, FakeRunner(), episodes=0)

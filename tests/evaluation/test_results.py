@@ -1,0 +1,128 @@
+"""The file of results: exact contents, round trip, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robo_rlft.evaluation.files import ResultFileError, write_json
+from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results, write_results
+from robo_rlft.evaluation.statistics import wilson
+
+
+def scene(seed: int, *, success: bool | None, instruction: str = "a", confidence: float = 1.0) -> SceneResult:
+    return SceneResult(
+        seed=seed,
+        instruction=instruction,
+        pick=None if success is None else "red block",
+        place=None if success is None else "blue bowl",
+        success=success,
+        return_=None if success is None else float(success),
+        steps=1,
+        failure="slipped" if success is False else None,
+        confidence=confidence,
+    )
+
+
+def result(*scenes: SceneResult) -> EvaluationResult:
+    return EvaluationResult(
+        task="put_block_in_bowl",
+        split="seen",
+        phase="test",
+        decoding="greedy",
+        checkpoint="policy.safetensors",
+        checkpoint_sha256="00ff",
+        scenes=scenes,
+    )
+
+
+def test_the_file_holds_what_the_design_promises(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.json"
+    write_results(result(scene(0, success=True), scene(1, success=False, confidence=0.2)), path)
+    data = json.loads(path.read_text())
+    assert {k: data[k] for k in ("task", "split", "phase", "decoding", "checkpoint", "checkpoint_sha256")} == {
+        "task": "put_block_in_bowl",
+        "split": "seen",
+        "phase": "test",
+        "decoding": "greedy",
+        "checkpoint": "policy.safetensors",
+        "checkpoint_sha256": "00ff",
+    }
+    assert (data["format_version"], data["episodes"], data["low_confidence"]) == (1, 2, 1)
+    assert data["success"] == wilson(1, 2).to_json()
+    # Returns 1 and 0: the bootstrap of two values spans everything.
+    assert data["return"] == {"mean": 0.5, "low": 0.0, "high": 1.0}
+    assert data["scenes"][1] == {
+        "seed": 1,
+        "instruction": "a",
+        "pick": "red block",
+        "place": "blue bowl",
+        "success": False,
+        "return": 0.0,
+        "steps": 1,
+        "failure": "slipped",
+        "confidence": 0.2,
+        "unknown_words": [],
+    }
+
+
+def test_results_survive_the_file_and_equal_results_give_equal_bytes(tmp_path: Path) -> None:
+    before = result(scene(0, success=True), scene(1, success=None), scene(2, success=False))
+    write_results(before, tmp_path / "a.json")
+    assert read_results(tmp_path / "a.json") == before
+    write_results(read_results(tmp_path / "a.json"), tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_each_sentence_has_its_row() -> None:
+    rows = result(
+        scene(0, success=True, instruction="b"),
+        scene(1, success=False, instruction="a"),
+        scene(2, success=True, instruction="b"),
+        scene(3, success=None, instruction="c"),
+    ).per_instruction
+    assert [(r.instruction, r.episodes, r.success.mean) for r in rows] == [("a", 1, 0.0), ("b", 2, 1.0)]
+
+
+def test_without_any_goal_the_means_are_null() -> None:
+    data = result(scene(0, success=None)).to_json()
+    assert (data["success"], data["return"], data["without_goal"]) == (None, None, 1)
+
+
+def test_nan_is_not_written_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(result(scene(0, success=True)), path)
+    old = path.read_bytes()
+    with pytest.raises(ValueError, match="scene 1"):
+        write_results(result(scene(1, success=True, confidence=float("nan"))), path)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"value": float("inf")})
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "robo_rlft.policy"}, "expected format 'robo_rlft.results', got 'robo_rlft.policy'"),
+        ({"format_version": 2}, "newer"),
+        ({"format_version": "1"}, "whole number"),
+        ({"scenes": [{"seed": 0}]}, "damaged"),
+        ({"scenes": 3}, "damaged"),
+    ],
+)
+def test_foreign_newer_and_damaged_files_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({**result(scene(0, success=True)).to_json(), **change}))
+    with pytest.raises(ResultFileError, match=message):
+        read_results(path)
+
+
+def test_a_missing_file_and_one_that_is_not_json_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultFileError, match="found none"):
+        read_results(tmp_path / "results.json")
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ResultFileError, match="could not read"):
+        read_results(tmp_path / "results.json")
