@@ -185,6 +185,28 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class LearningPolicy(Policy, Protocol):
+    """A policy whose frozen part is computed once for a scene and shared by all that is asked of it."""
+
+    def encode(self, observation: Observation) -> Any:
+        """Return the frozen part for observations (B,)."""
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+        encoded: Any = None,
+    ) -> Decision:
+        """Choose actions; `encoded` is what `encode` gave for the same observations."""
+
+    def evaluate_actions(self, observation: Observation, action: PickPlace, *, encoded: Any = None) -> ActionScores:
+        """Score actions; likewise."""
+
+
+@runtime_checkable
 class Reward(Protocol):
     """Turns what happened into named terms and their sum."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robo_rlft.geometry import Workspace
-from robo_rlft.records import Policy
+from robo_rlft.records import LearningPolicy
 
 if TYPE_CHECKING:
     from robo_rlft.env import TabletopEnv
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TrainContext:
     """The values of a training run that do not belong to one algorithm's config."""
 
-    policy: Policy  # the one that is being trained
+    policy: LearningPolicy  # the one that is being trained
     workspace: Workspace
     make_env: Callable[[], TabletopEnv] | None  # picklable; None where there is no simulator
     data_dir: Path | None  # a folder of episodes

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robo_rlft.records import Observation, PickPlace, Policy, Transition, stack
+from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, stack
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool, Instruction, Outcome
 from robo_rlft.tasks.task import Attempt
@@ -20,7 +20,7 @@ from robo_rlft.tasks.task import Attempt
 
 @torch.no_grad()
 def collect(
-    pool: EnvPool, policy: Policy, seeds: Sequence[int], *, samples: int, generator: torch.Generator
+    pool: EnvPool, policy: LearningPolicy, seeds: Sequence[int], *, samples: int, generator: torch.Generator
 ) -> Transition:
     """Roll out `samples` episodes of each scene, actions sampled from the policy.
 
@@ -39,8 +39,9 @@ def collect(
     """
     starts = pool.reset(seeds)
     scenes = stack([start.observation for start in starts])
-    decision = policy.act(scenes, samples=samples, generator=generator)
-    scores = policy.evaluate_actions(scenes, decision.action)
+    encoded = policy.encode(scenes)
+    decision = policy.act(scenes, samples=samples, generator=generator, encoded=encoded)
+    scores = policy.evaluate_actions(scenes, decision.action, encoded=encoded)
     rows = torch.arange(len(seeds)).repeat_interleave(samples)
     observation, action = scenes[rows], _rows(decision.action)
     picks, places = scores.pick_log_prob.flatten(), scores.place_log_prob.flatten()
@@ -57,8 +58,9 @@ def collect(
         if not bool(alive.any()):
             return stack(steps)
         observation = stack([_next(outcomes.get(i), observation[i]) for i in range(len(rows))])
-        action = policy.act(observation, generator=generator).action
-        scores = policy.evaluate_actions(observation, action)
+        encoded = policy.encode(observation)
+        action = policy.act(observation, generator=generator, encoded=encoded).action
+        scores = policy.evaluate_actions(observation, action, encoded=encoded)
         picks, places = scores.pick_log_prob, scores.place_log_prob
 
 

@@ -54,7 +54,9 @@ class TablePolicy(nn.Module):
         place = self.place.log_softmax(1)[picks[..., 0] * COLUMNS + picks[..., 1]]
         return Factors(pick=pick.expand(picks.shape[0], -1, -1), place=place.unflatten(-1, (ROTATIONS, ROWS, COLUMNS)))
 
-    def evaluate_actions(self, observation: Observation, action: PickPlace) -> ActionScores:
+    def evaluate_actions(
+        self, observation: Observation, action: PickPlace, *, encoded: Observation | None = None
+    ) -> ActionScores:
         if action.rotation.ndim == 2:
             return self.factors(observation, action.pick).scores(action)
         return self.factors(observation, action.pick).scores(action[:, None])[:, 0]
@@ -66,6 +68,7 @@ class TablePolicy(nn.Module):
         greedy: bool = False,
         samples: int | None = None,
         generator: torch.Generator | None = None,
+        encoded: Observation | None = None,
     ) -> Decision:
         batch = observation.height.shape[0]
         count = batch * (samples or 1)

@@ -18,6 +18,7 @@ class HighestPixelPolicy:
         greedy: bool = False,
         samples: int | None = None,
         generator: torch.Generator | None = None,
+        encoded: None = None,
     ) -> Decision:
         batch, rows, columns = observation.height.shape
         lead = (batch,) if samples is None else (batch, samples)
@@ -31,7 +32,10 @@ class HighestPixelPolicy:
         action = PickPlace(pick=pick, place=place, rotation=torch.zeros(lead, dtype=torch.int64))
         return Decision(action=action, log_prob=torch.zeros(lead), confidence=torch.full(lead, 0.25))
 
-    def evaluate_actions(self, observation: Observation, action: PickPlace) -> ActionScores:
+    def encode(self, observation: Observation) -> None:
+        return None
+
+    def evaluate_actions(self, observation: Observation, action: PickPlace, *, encoded: None = None) -> ActionScores:
         value = action.pick[..., 0].float()
         return ActionScores(pick_log_prob=-value, place_log_prob=-2 * value, pick_entropy=value, place_entropy=value)
 

@@ -1,0 +1,189 @@
+"""`robo-rlft evaluate`: how often a policy succeeds on held-out scenes and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import PositiveInt
+from rich.console import Console
+
+from robo_rlft.commands.checks import Phase, RunArguments, check
+from robo_rlft.commands.console import ProgressLine
+from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
+from robo_rlft.commands.policies import (
+    BASELINES,
+    ORACLE,
+    POLICY_GROUPS,
+    POLICY_PROVIDED,
+    Candidate,
+    candidate,
+)
+from robo_rlft.commands.process import prepare
+from robo_rlft.commands.runs import Run, folder_for, open_run
+from robo_rlft.config import Composed, ConfigError, build, target_class
+from robo_rlft.config.errors import did_you_mean
+from robo_rlft.evaluation.instructions import read_instructions
+from robo_rlft.evaluation.protocol import Checkpoint, Progress, evaluate, scene_result
+from robo_rlft.evaluation.report import doubts
+from robo_rlft.evaluation.results import EvaluationResult, read_results, write_results
+from robo_rlft.language.phrases import find_phrases
+from robo_rlft.models.clip import ClipEncoder
+from robo_rlft.rollout.episode import Episode, EpisodeRecord
+from robo_rlft.rollout.pool import EnvPool
+
+RESULTS, PARTIAL = "results.json", "partial.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(RunArguments):
+    """What `evaluate` takes beside its groups."""
+
+    checkpoint: str | None
+    split: str
+    phase: Phase
+    episodes: PositiveInt
+    decoding: Literal["greedy", "sampled"]
+    instructions: Path | None
+    batch_size: PositiveInt
+    rotations: PositiveInt
+
+
+def check_config(composed: Composed) -> None:
+    """Refuse whatever cannot work, before anything is built."""
+    check(composed, Arguments, (*GROUPS, "demonstrator", *POLICY_GROUPS), provided={*PROVIDED, *POLICY_PROVIDED})
+    name = composed.values["checkpoint"]
+    if name is not None and name not in BASELINES and "/" not in name and "." not in name and not Path(name).exists():
+        hint = did_you_mean(name, BASELINES)
+        raise ConfigError(f"checkpoint: expected a policy file or one of {', '.join(BASELINES)}, got '{name}'{hint}")
+    if name == ORACLE and composed.values["instructions"] is not None:
+        raise ConfigError("checkpoint=oracle knows the task's own goals only; leave instructions= out")
+
+
+def run(composed: Composed, console: Console) -> Path:
+    """Evaluate; return the folder with `results.json`."""
+    check_config(composed)
+    values = composed.values
+    prepare(values)
+    chosen = candidate(composed)
+    folder = folder_for(values, _default_name(composed, chosen.checkpoint))
+    with open_run(
+        folder, command="evaluate", config=values, overrides=composed.overrides, overwrite=values["overwrite"]
+    ) as opened:
+        if opened.finished:
+            console.print(f"{folder} is finished already; overwrite=true evaluates anew", markup=False)
+            result = read_results(folder / RESULTS)
+        else:
+            result = _evaluate(composed, chosen, opened, console)
+            write_results(result, folder / RESULTS)
+            (folder / PARTIAL).unlink(missing_ok=True)
+    _tell(result, folder, console)
+    return folder
+
+
+def _default_name(composed: Composed, checkpoint: Checkpoint) -> str:
+    values = composed.values
+    which = checkpoint.name if checkpoint.sha256 is None else checkpoint.sha256[:8]
+    return f"evaluate-{composed.choices['task']}-{which}-{values['split']}-{values['phase']}-seed{values['seed']}"
+
+
+def _evaluate(composed: Composed, chosen: Candidate, opened: Run, console: Console) -> EvaluationResult:
+    values = composed.values
+    make_env = environment_factory(values, trust=composed.trust, workspace=chosen.workspace, rotations=chosen.rotations)
+    task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
+    title = f"evaluate {chosen.checkpoint.name} on {values['split']}"
+    path = values["instructions"]
+    lines = None if path is None else read_instructions(Path(str(path)))
+    with (
+        EnvPool(make_env=make_env, workers=values["workers"]) as pool,
+        ProgressLine(console, title, keep=False) as line,
+    ):
+        if chosen.checkpoint.name == ORACLE:
+            return _demonstrate(composed, task, pool, line)
+
+        def progress(state: Progress) -> None:
+            success = f"success {state.successes / state.scored:.2f}" if state.scored else "success unknown"
+            line.update(state.done, state.total, success)
+
+        encoder = getattr(chosen.policy, "encoder", None)
+        known = {"unknown_words": _unknown_words(encoder)} if isinstance(encoder, ClipEncoder) else {}
+        return evaluate(
+            pool,
+            chosen.policy,
+            task=task,
+            split=values["split"],
+            phase=values["phase"],
+            episodes=values["episodes"],
+            greedy=values["decoding"] == "greedy",
+            batch_size=values["batch_size"],
+            checkpoint=chosen.checkpoint,
+            seed=values["seed"],
+            instructions=lines,
+            partial=opened.path / PARTIAL,
+            progress=progress,
+            **known,
+        )
+
+
+def _unknown_words(encoder: ClipEncoder) -> Callable[[str], tuple[str, ...]]:
+    """Return what names the words of a sentence's noun phrases that the encoder does not know."""
+
+    def unknown(sentence: str) -> tuple[str, ...]:
+        phrases = find_phrases(sentence)
+        return tuple(dict.fromkeys(encoder.unknown_words(phrases.pick) + encoder.unknown_words(phrases.place)))
+
+    return unknown
+
+
+def _demonstrate(composed: Composed, task: str, pool: EnvPool, line: ProgressLine) -> EvaluationResult:
+    """Evaluate the demonstrator itself."""
+    values = composed.values
+    demonstrator = build(values["demonstrator"], trust=composed.trust, path="demonstrator")
+    total, size = int(values["episodes"]), int(values["batch_size"])
+    episodes: list[Episode] = []
+    for begin in range(0, total, size):
+        episodes += pool.demonstrate(list(range(begin, min(begin + size, total))), demonstrator)
+        line.update(len(episodes), total, f"success {sum(e.success for e in episodes) / len(episodes):.2f}")
+    return EvaluationResult(
+        task=task,
+        split=values["split"],
+        phase=values["phase"],
+        decoding=values["decoding"],
+        checkpoint=ORACLE,
+        checkpoint_sha256=None,
+        scenes=tuple(scene_result(_record(episode)) for episode in episodes),
+    )
+
+
+def _record(episode: Episode) -> EpisodeRecord:
+    return EpisodeRecord(
+        seed=episode.seed,
+        instruction=episode.instruction,
+        pick_name=episode.pick_name,
+        place_name=episode.place_name,
+        success=episode.success,
+        return_=float(episode.rewards.sum()),
+        steps=episode.steps,
+        failure=episode.failure,
+        confidence=1.0,
+        pick=episode.pick,
+        place=episode.place,
+        rotation=episode.rotation,
+    )
+
+
+def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
+    success = result.success
+    if success is None:
+        console.print(f"success unknown: no sentence came with a goal; {len(result.scenes)} were run", markup=False)
+    else:
+        console.print(
+            f"{result.checkpoint} on {result.split}: success {success.mean:.3f} "
+            f"({success.low:.3f} to {success.high:.3f}), {len(result.scored)} episodes, {result.decoding}",
+            markup=False,
+        )
+    for note in doubts({result.checkpoint: [result]}):
+        console.print(f"note: {note}", markup=False)
+    console.print(f"results: {folder / RESULTS}", markup=False)

@@ -1,0 +1,25 @@
+"""Settings of the whole process that results depend on."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def prepare(values: Mapping[str, Any]) -> None:
+    """Set the number of torch's threads and every global random state from a checked config.
+
+    Nothing of ours draws from the global states where it can help it; other packages' initialisers do.
+    """
+    torch.set_num_threads(int(values["threads"]))
+    seed = int(values["seed"])
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    # Workers of EnvPool step physics: one thread each is all they can use.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

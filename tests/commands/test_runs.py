@@ -1,0 +1,170 @@
+"""Run folders are locked, resumed, finished once and never silently overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from robo_rlft.commands.runs import RunError, differences, folder_for, open_run, read_run
+
+CONFIG: dict[str, Any] = {"algorithm": {"lr": 0.0005}, "seed": 0, "run": None, "output": None, "overwrite": False}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def start_and_fail(folder: Path) -> None:
+    def work() -> None:
+        with open_run(folder, command="train", config=CONFIG):
+            (folder / "checkpoints").mkdir()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        work()
+
+
+def test_a_run_holds_its_config_and_what_it_cost(tmp_path: Path) -> None:
+    with open_run(tmp_path / "a", command="train", config=CONFIG, overrides=["seed=0"]) as run:
+        assert (run.resumed, run.finished) == (False, False)
+        run.notes["leak"] = True
+    record = read_run(tmp_path / "a")
+    assert record["status"] == "finished"
+    assert record["format"] == "robo_rlft.run"
+    assert record["overrides"] == ["seed=0"]
+    assert record["notes"] == {"leak": True}
+    assert record["peak_rss_mb"] > 1
+    assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text()) == {"algorithm": {"lr": 0.0005}, "seed": 0}
+    assert not (tmp_path / "a" / "lock").exists()
+
+
+def test_an_unfinished_run_is_taken_up_and_its_costs_add_up(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    first = read_run(tmp_path)
+    assert first["status"] == "unfinished"
+    with open_run(tmp_path, command="train", config=CONFIG) as run:
+        assert run.resumed
+    assert read_run(tmp_path)["wall_seconds"] > first["wall_seconds"]
+
+
+def test_a_run_that_fails_before_it_did_anything_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_run(tmp_path / "a", command="train", config=CONFIG):
+        raise RuntimeError
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(tmp_path: Path) -> None:
+    with open_run(tmp_path, command="train", config=CONFIG):
+        pass
+    before = contents(tmp_path)
+    with open_run(tmp_path, command="train", config=CONFIG) as run:
+        assert run.finished
+    assert contents(tmp_path) == before
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    before = contents(tmp_path)
+    other = {**CONFIG, "algorithm": {"lr": 0.001}}
+    with (
+        pytest.raises(RunError, match="algorithm.lr: 0.0005 -> 0.001"),
+        open_run(tmp_path, command="train", config=other),
+    ):
+        pass
+    assert contents(tmp_path) == before
+
+
+def test_where_a_run_lies_is_not_part_of_its_config(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    with open_run(tmp_path, command="train", config={**CONFIG, "output": str(tmp_path)}) as run:
+        assert run.resumed
+
+
+def test_another_commands_folder_is_refused(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    with (
+        pytest.raises(RunError, match="made by 'train', not by 'evaluate'"),
+        open_run(tmp_path, command="evaluate", config=CONFIG),
+    ):
+        pass
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="not a run"), open_run(tmp_path, command="train", config=CONFIG):
+        pass
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_overwriting_moves_the_old_run_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for expected in ([], ["a.old1"], ["a.old1", "a.old2"]):
+        with open_run(folder, command="train", config=CONFIG, overwrite=True) as run:
+            assert not run.resumed
+        assert sorted(p.name for p in tmp_path.iterdir() if p != folder) == expected
+
+
+def test_a_folder_in_use_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with open_run(tmp_path, command="train", config=CONFIG):
+        before = contents(tmp_path)
+        for overwrite in (False, True):
+            with (
+                pytest.raises(RunError, match=f"in use by process {os.getpid()}"),
+                open_run(tmp_path, command="train", config=CONFIG, overwrite=overwrite),
+            ):
+                pass
+        assert contents(tmp_path) == before
+
+
+def test_a_dead_processs_lock_is_taken_over(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "lock").write_text(json.dumps({"pid": dead.pid, "started": 1.0}))
+    with open_run(tmp_path, command="train", config=CONFIG) as run:
+        assert run.resumed
+
+
+def test_a_lock_of_an_earlier_process_with_the_same_id_is_taken_over(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    started = psutil.Process().create_time() - 3600.0
+    (tmp_path / "lock").write_text(json.dumps({"pid": os.getpid(), "started": started}))
+    with open_run(tmp_path, command="train", config=CONFIG) as run:
+        assert run.resumed
+
+
+def test_a_torn_lock_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text('{"pid": 1')
+    with open_run(tmp_path, command="train", config=CONFIG) as run:
+        assert not run.resumed
+
+
+def test_a_newer_run_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": "robo_rlft.run", "format_version": 99}))
+    with pytest.raises(RunError, match="version 99 is newer"), open_run(tmp_path, command="train", config=CONFIG):
+        pass
+
+
+def test_differences_name_keys_that_only_one_side_has() -> None:
+    assert differences({"a": 1, "b": {"c": 2}}, {"b": {"c": 3}, "d": None}) == [
+        "a: 1 -> (absent)",
+        "b.c: 2 -> 3",
+        "d: (absent) -> None",
+    ]
+
+
+def test_names_become_folders_under_runs() -> None:
+    assert folder_for({}, "train-x") == Path("runs/train-x")
+    assert folder_for({"run": "mine"}, "train-x") == Path("runs/mine")
+    assert folder_for({"run": "mine", "output": "/tmp/b"}, "train-x") == Path("/tmp/b")
+    for name in ("../out", "/abs", ""):
+        with pytest.raises(RunError, match="expected a name"):
+            folder_for({"run": name}, "train-x")

@@ -1,0 +1,128 @@
+"""Training runs end to end on tiny grids, resumes where it stopped, and gives the same weights as an unbroken run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from safetensors.torch import load_file
+
+from robo_rlft import load_policy
+from robo_rlft.commands.checkpoints import AtomicCheckpointIO, KeepLast
+from robo_rlft.commands.cli import main
+from robo_rlft.commands.runs import read_run
+
+TINY = ["workspace.pixel_size=0.025", "rotations=2", "threads=1", "encoder.pretrained=null", "logger=csv"]
+STREAM = ["policy.stream.width=8", "policy.stream.dilations=[1]"]
+BC = [*TINY, *STREAM, "algorithm.max_steps=4", "algorithm.data.steps_per_epoch=2", "algorithm.data.batch_size=2"]
+RLOO = [
+    *TINY,
+    *STREAM,
+    "algorithm=rloo",
+    "algorithm.iterations=3",
+    "algorithm.data.scenes=2",
+    "algorithm.data.samples=2",
+    "algorithm.allow_zero_success=true",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_with_demonstrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    assert main(["collect", "episodes=4", "run=demos", "rotations=2", "threads=1", TINY[0]]) == 0
+    yield
+    torch.set_num_threads(threads)
+
+
+def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Make a run end as if it had been killed, early in an epoch."""
+
+    def stop(self: KeepLast, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.current_epoch == epoch:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(KeepLast, "on_train_epoch_start", stop)
+
+
+def column(run: Path, name: str) -> list[str]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "norm"),
+    [
+        (["data=runs/demos", *BC], "train/grad_norm"),
+        ([*RLOO, "encoder.pretrained=tabletop", "algorithm.data.scenes=6"], "losses/grad_norm"),
+    ],
+    ids=["bc", "rloo"],
+)
+def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
+    overrides: list[str], norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "runs" / "whole", tmp_path / "runs" / "broken"
+    assert main(["train", *overrides, "run=whole"]) == 0
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 1)
+        with pytest.raises(RuntimeError, match="killed"):
+            main(["train", *overrides, "run=broken"])
+    assert read_run(broken)["status"] == "unfinished"
+    assert (broken / "checkpoints" / "last.ckpt").exists()
+    assert main(["train", *overrides, "run=broken"]) == 0
+    expected, found = load_file(whole / "policy.safetensors"), load_file(broken / "policy.safetensors")
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert column(broken, "step") == column(whole, "step")
+    assert column(broken, norm) == column(whole, norm)
+    assert max(float(value) for value in column(whole, norm) if value) > 0.0  # it did learn
+
+
+def test_a_run_leaves_a_policy_its_config_metrics_and_results(tmp_path: Path) -> None:
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+    run = tmp_path / "runs" / "bc"
+    policy = load_policy(run / "policy.safetensors")
+    assert (policy.workspace.shape, policy.rotations) == ((40, 20), 2)
+    assert {"config.yaml", "metrics.csv", "results.json", "checkpoints", "run.json"} <= {p.name for p in run.iterdir()}
+    assert json.loads((run / "results.json").read_text())["steps"] == 4
+    assert main(["evaluate", "checkpoint=runs/bc/policy.safetensors", "episodes=3", "threads=1", "run=ev"]) == 0
+    assert json.loads((tmp_path / "runs" / "ev" / "results.json").read_text())["episodes"] == 3
+
+
+def test_training_starts_from_the_weights_of_init_and_takes_its_workspace(tmp_path: Path) -> None:
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+    rloo = [o for o in RLOO if o not in (*TINY[:2], *STREAM, TINY[3])]
+    assert main(["train", *rloo, "init=runs/bc/policy.safetensors", "algorithm.iterations=1", "run=rl"]) == 0
+    policy = load_policy(tmp_path / "runs" / "rl" / "policy.safetensors")
+    assert (policy.workspace.shape, policy.rotations) == ((40, 20), 2)
+
+
+def test_another_workspace_than_the_policys_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "checkpoint=runs/bc/policy.safetensors", "workspace=fine"]) == 2
+    assert "leave workspace= out" in capsys.readouterr().err
+
+
+def test_rl_from_a_policy_that_never_succeeds_is_refused_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *[o for o in RLOO if "allow_zero" not in o], "algorithm.data.scenes=1", "run=rl"]) == 2
+    assert "algorithm.allow_zero_success=true" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, target)
+
+    def fail(*arguments: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        AtomicCheckpointIO().save_checkpoint({"step": 2}, target)
+    assert torch.load(target, weights_only=True) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".ckpt")] == ["last.ckpt"]

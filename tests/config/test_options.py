@@ -1,0 +1,59 @@
+"""Every option of every group that ships composes, fits its constructor, and is built where it needs no weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robo_rlft.commands import collect, evaluate, train
+from robo_rlft.config import build, compose, groups
+from robo_rlft.config.compose import root_groups
+from robo_rlft.geometry import Workspace
+
+COMMANDS: dict[str, Any] = {"collect": collect, "evaluate": evaluate, "train": train}
+CHOICES = [
+    (command, group, option)
+    for command in COMMANDS
+    for group in root_groups(command)
+    for option in groups().get(group, [])
+]
+WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "workspace")
+
+
+@pytest.mark.parametrize(("command", "group", "option"), CHOICES)
+def test_an_option_fits_its_constructor(command: str, group: str, option: str) -> None:
+    composed = compose(command, [f"{group}={option}"])
+    COMMANDS[command].check_config(composed)
+    assert composed.choices[group] == option
+
+
+@pytest.mark.parametrize(("group", "option"), sorted({(g, o) for _, g, o in CHOICES if g in WITHOUT_WEIGHTS}))
+def test_an_option_is_built(group: str, option: str) -> None:
+    command = next(c for c, g, _ in CHOICES if g == group)
+    node = compose(command, [f"{group}={option}"]).values[group]
+    built = build(node, path=group, workspace=Workspace(), rotations=4)
+    assert f"{type(built).__module__}.{type(built).__qualname__}" == node["_target_"]
+    if hasattr(built, "close"):
+        built.close()
+
+
+@pytest.mark.parametrize("option", groups()["policy"])
+def test_a_policy_is_built_on_an_untrained_encoder(option: str) -> None:
+    values = compose("train", [f"policy={option}", "encoder.pretrained=null"]).values
+    encoder = build(values["encoder"])
+    policy = build(values["policy"], encoder=encoder, workspace=Workspace(pixel_size=0.025), rotations=2)
+    assert policy.rotations == 2
+
+
+def test_every_group_with_options_belongs_to_a_command() -> None:
+    used = {group for command in (*COMMANDS, "run") for group in root_groups(command)}
+    assert set(groups()) == used
+
+
+def test_options_live_in_a_folder_a_choice() -> None:
+    root = Path(__file__).parents[2] / "conf"
+    assert sorted(p.stem for p in root.glob("*.yaml")) == sorted(
+        ["collect", "doctor", "evaluate", "figure", "report", "run", "train"]
+    )
