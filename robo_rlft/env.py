@@ -20,10 +20,11 @@ import torch
 
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.geometry import Workspace, bin_to_angle
+from robo_rlft.language.instruction import check_instruction
 from robo_rlft.perception import fuse
-from robo_rlft.records import Observation, Reward, Scene
+from robo_rlft.records import Observation, PickPlace, Reward, Scene
 from robo_rlft.robots.primitives import PickAndPlace
-from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, named
+from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
 
 SUCCESS = 0.99  # progress above it is success
 _CHARSET = string.ascii_letters + string.digits + string.punctuation + " "  # Text's default has no space
@@ -126,16 +127,22 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         Args:
             seed: of the scene; drawn by the environment's own generator when None.
             options: {"sentence": str, "goal": Goal or None} for an instruction of the user's own.
+
+        Raises:
+            InstructionError: for a sentence that cannot be one.
+            TaskError: for a goal that the scene lacks, or one without a sentence.
         """
         super().reset(seed=seed)
         scene_seed = int(self.np_random.integers(2**31)) if seed is None else seed
         options = options or {}
+        if options.get("goal") is not None and options.get("sentence") is None:
+            raise TaskError("a goal of your own needs its sentence: pass options={'sentence': ..., 'goal': ...}")
         state = self.start(scene_seed, sentence=options.get("sentence"), goal=options.get("goal"))
         self._state, self._attempts = state, []
         return self._dictionary(self.look(state)), self._info(state)
 
-    def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Act; see the class for the action's meaning."""
+    def step(self, action: npt.ArrayLike | PickPlace) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Act; see the class for the action's meaning, or pass a decision's own `PickPlace`."""
         if self._state is None:
             raise RuntimeError("the environment was never reset: call reset(seed=...) first")
         result = self.act(self._state, action)
@@ -159,7 +166,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         if sentence is not None:
             if goal is not None:
                 named(layout, goal.pick), named(layout, goal.place)
-            layout = replace(layout, instruction=sentence, goal=goal)
+            layout = replace(layout, instruction=check_instruction(sentence), goal=goal)
         return EnvState(
             seed=seed,
             split=self.split,
@@ -171,17 +178,22 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
             step=0,
         )
 
-    def act(self, state: EnvState, action: npt.ArrayLike) -> StepResult:
+    def act(self, state: EnvState, action: npt.ArrayLike | PickPlace) -> StepResult:
         """Rebuild a state and act in it.
 
         Raises:
             ValueError: for an action that is not on the grid.
         """
-        values = np.asarray(action, dtype=np.int64)
-        if values.shape != (5,) or (values < 0).any() or (values >= self._limits).any():
-            raise ValueError(f"an action is [row, column, row, column, rotation] below {self._limits}; got {values}")
+        values = np.asarray(action.to_array() if isinstance(action, PickPlace) else action)
+        whole = values.shape == (5,) and values.dtype.kind in "iu"
+        if not whole or (values < 0).any() or (values >= self._limits).any():
+            raise ValueError(
+                f"an action is five whole numbers [row, column, row, column, rotation] below {self._limits}; "
+                f"got {values} ({values.dtype})"
+            )
         before = self.look(state)
         self._restore(state)
+        self._built = None  # from here on the scene is touched, however this ends
         layout = self.layout(state)
         pick, place = (tuple(map(float, self.workspace.pixel_to_xy(values[i : i + 2]))) for i in (0, 2))
         outcome = self.primitive(
@@ -192,7 +204,6 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
             pick_height=self._surface(before, values[:2]),
             place_height=self._surface(before, values[2:4]),
         )
-        self._built = None
         poses = self.driver.poses()
         progress = self.task.progress(layout, poses)
         after = replace(state, poses=poses, progress=progress, step=state.step + 1)

@@ -11,10 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from robo_rlft.driver import View
+from robo_rlft.driver import DriverError, View
 from robo_rlft.geometry import Workspace
 
 MAX_HEIGHT = 0.5  # metres above the table; what is higher is the arm, not the scene
+
+
+class ViewError(DriverError, ValueError):
+    """A camera's picture that cannot be used; the message says what was expected, what came and how to mend it."""
 
 
 def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
@@ -24,15 +28,15 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
         Colour (H, W, 3) uint8 RGB and height (H, W) float32, metres above the table, 0 or more.
 
     Raises:
-        ValueError: no view, a depth image that holds NaN or infinities, sizes that disagree, or no point on the
+        ViewError: no view, a depth image that holds NaN or infinities, sizes that disagree, or no point on the
         workspace.
     """
     if not views:
-        raise ValueError("no camera view came; perception needs at least one")
+        raise ViewError("no camera view came; perception needs at least one")
     parts = [_points(view, workspace) for view in views]
     pixels, heights, colors = (np.concatenate([part[i] for part in parts]) for i in range(3))
     if len(pixels) == 0:
-        raise ValueError("no camera sees the workspace: check the cameras' calibration and the workspace's limits")
+        raise ViewError("no camera sees the workspace: check the cameras' calibration and the workspace's limits")
     order = np.argsort(heights, kind="stable")  # the last write wins: the highest point
     flat = pixels[order]
     height = np.full(workspace.rows * workspace.columns, -1.0, dtype=np.float32)
@@ -47,16 +51,16 @@ def check_view(view: View) -> None:
     """Refuse a view whose sizes disagree or whose depth is not finite.
 
     Raises:
-        ValueError: saying what was expected and what came.
+        ViewError: saying what was expected and what came.
     """
     if view.color.ndim != 3 or view.color.shape[2] != 3 or view.depth.shape != view.color.shape[:2]:
-        raise ValueError(
+        raise ViewError(
             "a view needs colour (height, width, 3) and depth (height, width); "
             f"got {view.color.shape} and {view.depth.shape}"
         )
     bad = int(np.count_nonzero(~np.isfinite(view.depth)))
     if bad:
-        raise ValueError(
+        raise ViewError(
             f"the depth image holds {bad} values that are NaN or infinite; expected metres, with 0 where nothing was "
             "measured: replace them by 0 in the driver"
         )

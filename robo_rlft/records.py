@@ -6,10 +6,12 @@ environments, C channels, H W rows and columns, R rotations. Leading dims "..." 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -77,6 +79,26 @@ class Observation(TensorRecord):
     height: Tensor  # float32 (..., H, W), metres above the table
     instruction: str | tuple[str, ...]  # a tuple of B sentences when batched
 
+    @classmethod
+    def of(cls, seen: Observation | Mapping[str, Any]) -> Observation:
+        """Return what an environment's `reset` and `step` give, colour (H, W, 3), as an observation.
+
+        Raises:
+            ValueError: for anything else, saying what is missing.
+        """
+        if isinstance(seen, Observation):
+            return seen
+        keys = ("color", "height", "instruction")
+        if not isinstance(seen, Mapping) or not set(keys) <= set(seen):
+            got = sorted(map(str, seen)) if isinstance(seen, Mapping) else type(seen).__name__
+            raise ValueError(f"expected an Observation, or a mapping with {', '.join(keys)}; got {got}")
+        color, height = (torch.as_tensor(seen[key]) for key in keys[:2])
+        if color.ndim != 3 or color.shape[-1] != 3 or color.shape[:2] != height.shape:
+            raise ValueError(
+                f"expected colour (H, W, 3) and height (H, W); got {tuple(color.shape)} and {tuple(height.shape)}"
+            )
+        return cls(color=color.permute(2, 0, 1).contiguous(), height=height, instruction=seen["instruction"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class PickPlace(TensorRecord):
@@ -85,6 +107,10 @@ class PickPlace(TensorRecord):
     pick: Tensor  # int64 (..., 2), pixel (row, column)
     place: Tensor  # int64 (..., 2), pixel (row, column)
     rotation: Tensor  # int64 (...), bin; the held object is turned by 2 pi rotation / R about +z
+
+    def to_array(self) -> npt.NDArray[np.int64]:
+        """Return int64 (..., 5), as environments want it: pick row and column, place row and column, rotation."""
+        return torch.cat([self.pick, self.place, self.rotation[..., None]], dim=-1).cpu().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)

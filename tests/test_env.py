@@ -1,5 +1,7 @@
 import json
+import os
 import random
+import signal
 
 import gymnasium
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
+from robo_rlft.driver import DriverError
 from robo_rlft.env import EnvState
 from robo_rlft.records import PickPlace
 from robo_rlft.rollout.pool import EnvPool, Instruction, Start, WorkerError
+from robo_rlft.sim.floating import FloatingGripper
 from robo_rlft.tasks.demonstrators import Demonstrator
 from robo_rlft.tasks.task import Goal, TaskError
 from tests.simulated import env_factory, make_env
@@ -149,3 +153,72 @@ def test_the_text_space_takes_instructions() -> None:
     assert isinstance(space, gymnasium.spaces.Dict)
     assert all(space["instruction"].contains(env.start(seed).instruction) for seed in range(20))
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sentence": ""}, "no words"),
+        ({"sentence": 5}, "got int"),
+        ({"sentence": "put <end_of_text> here"}, "control token"),
+        ({"sentence": "x" * 201}, "at most 200"),
+        ({"goal": Goal(pick="red block", place="blue bowl")}, "needs its sentence"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, object], message: str) -> None:
+    env = make_env()
+    with pytest.raises(ValueError, match=message):
+        env.reset(seed=0, options=options)
+    env.close()
+
+
+@pytest.mark.parametrize("action", [[1.5, 0, 0, 0, 0], [float("nan"), 0, 0, 0, 0], "up", [0, 0, 0, 0], [[0] * 5]])
+def test_an_action_that_is_not_five_whole_numbers_is_refused(action: object) -> None:
+    env = make_env()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="an action is five whole numbers"):
+        env.step(action)  # type: ignore[arg-type]
+    env.close()
+
+
+def test_after_a_motion_that_failed_halfway_acting_again_is_bit_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make_env()
+    state = env.start(0)
+    action = env.to_action(env.task.demonstrate(env.layout(state), state.poses))
+    expected = env.act(state, action).state
+
+    def break_down() -> None:
+        raise DriverError("unplugged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(env.driver, "release", break_down)
+        with pytest.raises(DriverError):
+            env.act(state, action)
+    assert env.act(state, action).state == expected
+    env.close()
+
+
+def test_nan_in_a_depth_image_stops_the_episode_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make_env()
+    (view,) = FloatingGripper(workspace=env.workspace).observe()
+    view.depth[0, 0] = np.nan
+    monkeypatch.setattr(env.driver, "observe", lambda: (view,))
+    with pytest.raises(DriverError, match="NaN or infinite; expected metres"):
+        env.reset(seed=0)
+    env.close()
+
+
+def test_an_answer_beside_a_failure_does_not_answer_the_next_call() -> None:
+    with EnvPool(make_env=env_factory(), workers=2) as pool:
+        instruction = Instruction(sentence="x", goal=Goal(pick="mauve block", place="red bowl"))
+        with pytest.raises(TaskError, match="it holds") as failed:
+            pool.reset([0, 1], [instruction, None])
+        assert any("env.start" in note for note in failed.value.__notes__)
+        assert [start.state.seed for start in pool.reset([5, 6])] == [5, 6]
+
+
+def test_ctrl_c_leaves_the_workers_to_their_parent() -> None:
+    with EnvPool(make_env=env_factory(), workers=1) as pool:
+        pool.reset([0])
+        os.kill(pool._workers[0].process.pid or 0, signal.SIGINT)
+        assert pool.reset([7])[0].state.seed == 7

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robo_rlft.driver import Pose, View
+from robo_rlft.commands.errors import is_user_error
+from robo_rlft.driver import DriverError, Pose, View
 from robo_rlft.geometry import Workspace
 from robo_rlft.perception import fuse
 from robo_rlft.sim.camera import TopDownCamera
@@ -71,3 +72,11 @@ def _shift() -> np.ndarray:
     shift = np.zeros((4, 4))
     shift[0, 3] = 50.0
     return shift
+
+
+def test_a_picture_that_cannot_be_used_is_the_users_to_mend() -> None:
+    view = flat_view()
+    view.depth[3, 3] = np.nan
+    with pytest.raises(DriverError, match="1 values that are NaN") as refused:
+        fuse([view], Workspace())
+    assert is_user_error(refused.value)

@@ -19,6 +19,7 @@ from robo_rlft.language.instruction import InstructionError, check_instruction
 from robo_rlft.language.vocabulary import COLORS, SHAPES, SYNONYMS
 from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.models.clip_tokens import TokenTable, tokenize, word_tokens
+from robo_rlft.models.clip_towers import text_features
 
 _ROWS: Final = "token_embedding.weight"
 
@@ -185,8 +186,7 @@ class _TextTower(torch.nn.Module):
         self.model = encoder.model
 
     def forward(self, ids: Tensor) -> Tensor:
-        features: Tensor = self.model.encode_text(ids, normalize=True)
-        return features
+        return text_features(self.model, ids)
 
 
 def _contexts(pair: WordPair) -> list[tuple[str, str]]:

@@ -6,7 +6,9 @@ Knows the commands' names; what they do is in the modules beside it, imported wh
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,12 +31,16 @@ COMMANDS = {
     "figure": "draw one figure of runs: figure name=F from=RUN[,RUN]",
     "doctor": "say what this machine has, and whether data=DIR can be read",
 }
+# What is wrong with the machine and not with the program: the user's to mend.
+_MACHINE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 USAGE = "robo-rlft COMMAND [-m] [--config-dir DIR] [key=value ...]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 2 something for the user to mend, 130 stopped by the user."""
     _quieten()
+    # Before torch is imported: waiting threads sleep instead of spinning, which else burns half of a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     errors = make_console(stderr=True)
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
@@ -44,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:
-        if not is_user_error(error):
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            errors.print(f"robo-rlft: {error.strerror}: {error.filename or 'while writing'}", markup=False)
+        elif is_user_error(error):
+            errors.print(f"robo-rlft: {error}", markup=False)
+        else:
             raise
-        errors.print(f"robo-rlft: {error}", markup=False)
         return 2
 
 
@@ -76,6 +85,10 @@ def _main(argv: list[str]) -> int:
     jobs = _jobs(arguments.command, arguments.overrides, folders) if arguments.multirun else [arguments.overrides]
     # All are checked before the first runs.
     composed = [_compose(arguments.command, job, folders) for job in jobs]
+    check = getattr(importlib.import_module(f"robo_rlft.commands.{arguments.command}"), "check_config", None)
+    if check is not None and len(composed) > 1:
+        for job in composed:
+            check(job)
     for number, job in enumerate(composed, start=1):
         if len(composed) > 1:
             console.print(f"[{number}/{len(composed)}] {' '.join(job.overrides)}", markup=False)

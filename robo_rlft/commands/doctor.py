@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
+from robo_rlft.commands.errors import is_user_error
 from robo_rlft.commands.runs import commit
 from robo_rlft.config import Composed, ConfigError, UserError, check_arguments
 
@@ -87,7 +88,7 @@ def _packages() -> list[Finding]:
 
 
 def _version(name: str) -> str:
-    module = importlib.import_module(name)
+    module = importlib.import_module("robo_rlft.sim.bullet" if name == "pybullet" else name)
     return str(getattr(module, "__version__", "found"))
 
 
@@ -122,11 +123,12 @@ def _data(folder: Path) -> Finding:
             count, successes = count + 1, successes + episode.success
         return f"{count} episodes in {folder}, {successes} successful"
 
-    return _try("data", look, "see `robo-rlft collect`")
+    return _try("data", look, "")
 
 
 def _try(name: str, look: Callable[[], str], hint: str) -> Finding:
     try:
         return Finding(name=name, good=True, text=look())
     except Exception as error:  # whatever is wrong with it is what the user wants to know
-        return Finding(name=name, good=False, text=f"{type(error).__name__}: {error}; {hint}")
+        told = str(error) if is_user_error(error) else f"{type(error).__name__}: {error}"
+        return Finding(name=name, good=False, text=f"{told}; {hint}" if hint else told)

@@ -13,7 +13,9 @@ _KNOWN = frozenset(
         "robo_rlft.driver.DriverError",
         "robo_rlft.evaluation.files.ResultFileError",
         "robo_rlft.language.instruction.InstructionError",
+        "robo_rlft.models.clip_weights.WeightsError",
         "robo_rlft.policies.io.PolicyFileError",
+        "robo_rlft.rollout.pool.WorkerError",
         "robo_rlft.tasks.task.TaskError",
     }
 )

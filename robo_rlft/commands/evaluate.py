@@ -25,14 +25,16 @@ from robo_rlft.commands.process import prepare
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
-from robo_rlft.evaluation.instructions import read_instructions
+from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
 from robo_rlft.evaluation.protocol import Checkpoint, Progress, evaluate, scene_result
 from robo_rlft.evaluation.report import doubts
 from robo_rlft.evaluation.results import EvaluationResult, read_results, write_results
+from robo_rlft.language.instruction import InstructionError
 from robo_rlft.language.phrases import find_phrases
 from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.rollout.episode import Episode, EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool
+from robo_rlft.tasks.task import TaskError, named
 
 RESULTS, PARTIAL = "results.json", "partial.jsonl"
 
@@ -68,6 +70,7 @@ def run(composed: Composed, console: Console) -> Path:
     values = composed.values
     prepare(values)
     chosen = candidate(composed)
+    lines = _instructions(composed)
     folder = folder_for(values, _default_name(composed, chosen.checkpoint))
     with open_run(
         folder, command="evaluate", config=values, overrides=composed.overrides, overwrite=values["overwrite"]
@@ -75,8 +78,9 @@ def run(composed: Composed, console: Console) -> Path:
         if opened.finished:
             console.print(f"{folder} is finished already; overwrite=true evaluates anew", markup=False)
             result = read_results(folder / RESULTS)
+            _refuse_stale(result, chosen.checkpoint, lines, folder)
         else:
-            result = _evaluate(composed, chosen, opened, console)
+            result = _evaluate(composed, chosen, lines, opened, console)
             write_results(result, folder / RESULTS)
             (folder / PARTIAL).unlink(missing_ok=True)
     _tell(result, folder, console)
@@ -89,13 +93,51 @@ def _default_name(composed: Composed, checkpoint: Checkpoint) -> str:
     return f"evaluate-{composed.choices['task']}-{which}-{values['split']}-{values['phase']}-seed{values['seed']}"
 
 
-def _evaluate(composed: Composed, chosen: Candidate, opened: Run, console: Console) -> EvaluationResult:
+def _instructions(composed: Composed) -> tuple[InstructionLine, ...] | None:
+    """Return the user's own sentences, all of them checked before the first is run."""
+    values = composed.values
+    if values["instructions"] is None:
+        return None
+    path = Path(str(values["instructions"]))
+    lines = read_instructions(path)
+    task = build(values["task"], trust=composed.trust, path="task", rotations=values["rotations"])
+    for line in lines:
+        try:
+            find_phrases(line.sentence)
+            if line.pick is not None and line.place is not None:
+                layout = task.scene(split=values["split"], phase=values["phase"], seed=line.scene_seed)
+                named(layout, line.pick), named(layout, line.place)
+        except (InstructionError, TaskError) as error:
+            raise ConfigError(f"{path}, scene {line.scene_seed}, {line.sentence!r}: {error}") from error
+    return lines
+
+
+def _refuse_stale(
+    result: EvaluationResult, checkpoint: Checkpoint, lines: tuple[InstructionLine, ...] | None, folder: Path
+) -> None:
+    """Refuse to pass off an earlier evaluation for one of a file that has changed since."""
+    told = None if lines is None else [(x.scene_seed, x.sentence, x.pick, x.place) for x in lines]
+    changed = "checkpoint" if result.checkpoint_sha256 != checkpoint.sha256 else None
+    if told is not None and told != [(s.seed, s.instruction, s.pick, s.place) for s in result.scenes]:
+        changed = "instructions"
+    if changed is not None:
+        raise ConfigError(
+            f"{changed}: the file has changed since {folder} was made with it; run=NAME makes another run, "
+            "overwrite=true moves this one aside"
+        )
+
+
+def _evaluate(
+    composed: Composed,
+    chosen: Candidate,
+    lines: tuple[InstructionLine, ...] | None,
+    opened: Run,
+    console: Console,
+) -> EvaluationResult:
     values = composed.values
     make_env = environment_factory(values, trust=composed.trust, workspace=chosen.workspace, rotations=chosen.rotations)
     task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
     title = f"evaluate {chosen.checkpoint.name} on {values['split']}"
-    path = values["instructions"]
-    lines = None if path is None else read_instructions(Path(str(path)))
     with (
         EnvPool(make_env=make_env, workers=values["workers"]) as pool,
         ProgressLine(console, title, keep=False) as line,

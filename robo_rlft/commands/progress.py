@@ -51,7 +51,7 @@ def extent(trainer: Trainer, module: LightningModule) -> tuple[int, int]:
         return min(trainer.current_epoch + (1 if trainer.is_last_batch else 0), total), total
     own = getattr(module, "max_steps", None)
     if isinstance(own, int):
-        return trainer.global_step, own
+        return trainer.global_step, own if trainer.max_steps < 0 else min(own, trainer.max_steps)
     if trainer.max_steps > 0:
         return trainer.global_step, trainer.max_steps
     return trainer.current_epoch, max(trainer.max_epochs or 0, trainer.current_epoch)

@@ -76,7 +76,9 @@ def run(composed: Composed, console: Console) -> Path:
 
 def runs_of(value: Any) -> list[Path]:
     """Return the folders that `from=RUN[,RUN]` names: paths, or names under runs/."""
-    names = value if isinstance(value, list) else str(value or "").split(",")
+    if not value:
+        raise UserError("from: expected folders of runs, separated by commas, got none; e.g. from=runs/quickstart")
+    names = value if isinstance(value, list) else str(value).split(",")
     folders = []
     for name in (str(n).strip() for n in names):
         found = next((p for p in (Path(name), Path("runs") / name) if name and p.is_dir()), None)

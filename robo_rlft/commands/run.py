@@ -49,28 +49,23 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> C
     return dataclasses.replace(composed, overrides=tuple(overrides))
 
 
-def run(composed: Composed, console: Console) -> Path:
-    """Run an experiment; return its folder."""
-    values = composed.values
-    problems = check_arguments(values, Arguments, examples=composed.defaults)
+def check_config(composed: Composed) -> None:
+    """Refuse whatever cannot work in any step, before the first begins."""
+    problems = check_arguments(composed.values, Arguments, examples=composed.defaults)
     if problems:
         raise ConfigError("\n  ".join(problems))
-    experiment = read_experiment(values["experiment"])
-    seed = int(values["seed"])
-    folder = folder_for(values, f"{composed.choices['experiment']}{f'-seed{seed}' if seed else ''}")
-    todo = jobs(
-        experiment,
-        folder,
-        seed=seed,
-        pretrain=values["pretrain"],
-        overrides=values["overrides"],
-        config_dirs=composed.config_dirs,
-    )
-    for job in todo:
+    for job in _jobs(composed):
         try:
             _module(job).check_config(job.composed)
         except ConfigError as error:
             raise ConfigError(f"step {job.name}: {error}") from error
+
+
+def run(composed: Composed, console: Console) -> Path:
+    """Run an experiment; return its folder."""
+    check_config(composed)
+    values = composed.values
+    experiment, folder, todo = read_experiment(values["experiment"]), _folder(composed), _jobs(composed)
     with open_run(
         folder,
         command="run",
@@ -90,6 +85,23 @@ def run(composed: Composed, console: Console) -> Path:
                 _conclude(experiment, opened, pretrained=values["pretrain"])
     _show(experiment, folder, console, pretrained=values["pretrain"])
     return folder
+
+
+def _folder(composed: Composed) -> Path:
+    seed = int(composed.values["seed"])
+    return folder_for(composed.values, f"{composed.choices['experiment']}{f'-seed{seed}' if seed else ''}")
+
+
+def _jobs(composed: Composed) -> list[Job]:
+    values = composed.values
+    return jobs(
+        read_experiment(values["experiment"]),
+        _folder(composed),
+        seed=int(values["seed"]),
+        pretrain=values["pretrain"],
+        overrides=values["overrides"],
+        config_dirs=composed.config_dirs,
+    )
 
 
 def _module(job: Job) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import yaml
 
+from robo_rlft import __version__
 from robo_rlft.commands.usage import Meter, Usage
 from robo_rlft.config.errors import UserError
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_bytes, write_json
@@ -96,7 +97,10 @@ def open_run(
         _refuse_living_owner(folder)
     if not new and overwrite and any(folder.iterdir()):
         _move_aside(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot make this folder: {error.strerror}; choose another output=DIR") from error
     with _lock(folder):
         record = _earlier(folder, command, plain)
         status = record.get("status") if record else None
@@ -295,7 +299,7 @@ def _description(command: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version(), "robo_rlft": _version("robo_rlft")}
+    found = {"python": platform.python_version(), "robo_rlft": __version__}
     return found | {name: _version(name) for name in _VERSIONS}
 
 

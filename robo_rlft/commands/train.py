@@ -80,15 +80,23 @@ def run(composed: Composed, console: Console) -> Path:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         parts = _parts(composed, opened, console)
-        parts.trainer.fit(
-            parts.module,
-            datamodule=parts.data,
-            ckpt_path=last_checkpoint(opened.checkpoints),
-            weights_only=True,
-        )
+        leak = getattr(parts.data, "leak", None)
+        if leak is not None:
+            opened.notes["leak"] = f"trained on {leak}"
+        try:
+            parts.trainer.fit(
+                parts.module,
+                datamodule=parts.data,
+                ckpt_path=last_checkpoint(opened.checkpoints),
+                weights_only=True,
+            )
+        except SystemExit as stopped:  # how Lightning leaves at Ctrl-C, and at SIGTERM with exit code 0
+            raise KeyboardInterrupt from stopped
         if parts.trainer.interrupted:
             raise KeyboardInterrupt
         result = _save(composed, opened, parts)
+        if "leak" in opened.notes:
+            console.print(f"note: {opened.notes['leak']}; the policy file says so too", markup=False)
     console.print(f"trained: {result}", markup=False)
     return folder
 
@@ -110,6 +118,12 @@ def check_config(composed: Composed) -> None:
     check(composed, Arguments, groups, provided=provided, problems=problems)
     if values["words"] is not None and trains_policy(values["algorithm"], composed.trust):
         raise ConfigError("words: new words are taught to an encoder; expected algorithm=clip beside it")
+    if (
+        values["init"] is not None
+        and values["words"] is None
+        and not trains_policy(values["algorithm"], composed.trust)
+    ):
+        raise ConfigError("init: an encoder is trained from its own start; leave init= out, or teach it words=FILE")
     if (values["split"], values["phase"]) != ("seen", "train") and not values["allow_leak"]:
         raise ConfigError(
             f"training may see split=seen phase=train only, got split={values['split']} phase={values['phase']}; "
@@ -195,6 +209,7 @@ def _save(composed: Composed, opened: Run, parts: Parts) -> Path:
         "task": composed.choices["task"],
         "seed": composed.values["seed"],
         "overrides": list(composed.overrides),
+        "leak": opened.notes.get("leak"),
         "commit": commit(),
         "renderer": "pybullet TinyRenderer",
     }

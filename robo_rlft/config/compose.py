@@ -86,7 +86,7 @@ def compose(command: str, overrides: Sequence[str] = (), *, config_dirs: Sequenc
         ConfigError: an override cannot be read, or names a group, an option or a key that does not exist.
     """
     folders = tuple(_checked_folder(folder) for folder in config_dirs)
-    parsed = _parse(overrides)
+    parsed = _parse([_runs_as_text(override) for override in overrides])
     for override in parsed:
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: several values for one key are a sweep; add -m to run them all")
@@ -94,10 +94,10 @@ def compose(command: str, overrides: Sequence[str] = (), *, config_dirs: Sequenc
     usable = root_groups(command)
     choices = [o for o in parsed if _is_choice(o, options, command, usable)]
     base = _compose(command, [str(o.input_line) for o in choices], folders)
-    values = [_placed(o, base, command, usable) for o in parsed if o not in choices]
-    composed = _compose(command, [*(str(o.input_line) for o in choices), *values], folders)
     trust = next((o.value() for o in reversed(parsed) if o.key_or_group == "trust"), ())
     names = tuple(str(t) for t in (trust if isinstance(trust, list | tuple) else [trust]))
+    values = [_placed(o, base, command, usable, names) for o in parsed if o not in choices]
+    composed = _compose(command, [*(str(o.input_line) for o in choices), *values], folders)
     return Composed(
         command=command,
         values=composed,
@@ -128,6 +128,12 @@ def quoted(key: str, value: str | Path) -> str:
     # Hydra reads backslashes as they are, except before a quote.
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), str(value))
     return f"{key}='{escaped}'"
+
+
+def _runs_as_text(override: str) -> str:
+    """Return `from=RUN,RUN` as one text: there a comma does not begin a sweep."""
+    key, _, value = override.partition("=")
+    return quoted(key, value) if key == "from" and "," in value and value[0] not in "'\"[" else override
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -175,7 +181,13 @@ def _name(override: Override) -> str | None:
     return None if value is None else str(value)
 
 
-def _placed(override: Override, base: Mapping[str, Any], command: str, usable: Mapping[str, str | None]) -> str:
+def _placed(
+    override: Override,
+    base: Mapping[str, Any],
+    command: str,
+    usable: Mapping[str, str | None],
+    trust: Sequence[str],
+) -> str:
     """Return the override as hydra wants it; refuse one whose key has no place in the config."""
     line = str(override.input_line)
     if override.is_add() or override.is_force_add() or override.is_delete():
@@ -186,7 +198,7 @@ def _placed(override: Override, base: Mapping[str, Any], command: str, usable: M
         if isinstance(parent, Mapping) and key in parent:
             parent = parent[key]
             continue
-        accepted = _accepted(parent)
+        accepted = _accepted(parent, trust)
         if depth == len(keys) - 1 and key in accepted:
             return f"++{line}"
         where = ".".join(keys[:depth])
@@ -199,12 +211,12 @@ def _placed(override: Override, base: Mapping[str, Any], command: str, usable: M
     return line
 
 
-def _accepted(node: Any) -> tuple[str, ...]:
+def _accepted(node: Any, trust: Sequence[str]) -> tuple[str, ...]:
     """Return the arguments that a node's constructor takes, were they in its YAML or not."""
     if not isinstance(node, Mapping) or TARGET not in node:
         return ()
     try:
-        return tuple(parameters_of(str(node[TARGET])))
+        return tuple(parameters_of(str(node[TARGET]), trust=trust))
     except ConfigError:
         return ()
 

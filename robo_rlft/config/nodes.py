@@ -48,7 +48,9 @@ def target_class(target: str, *, trust: Collection[str] = ()) -> type[Any]:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ConfigError(f"_target_ '{target}': cannot import {module_name}: {error}") from error
+        own = isinstance(error, ModuleNotFoundError) and target in trust
+        advice = f"; is the folder that holds {module_name.split('.')[0]} on PYTHONPATH?" if own else ""
+        raise ConfigError(f"_target_ '{target}': cannot import {module_name}: {error}{advice}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [k for k, v in vars(module).items() if isinstance(v, type)]

@@ -62,6 +62,7 @@ class DemonstrationData(LightningDataModule):
         self.augment = augment
         self.keep_failures = keep_failures
         self.allow_leak = allow_leak
+        self.leak: str | None = None  # what else than seen/train there is among the demonstrations
         self._train: Example | None = None
         self._val: Example | None = None
 
@@ -76,6 +77,7 @@ class DemonstrationData(LightningDataModule):
         episodes = [e for e in read_episodes(self.context.data_dir) if self.keep_failures or e.success]
         self._check(episodes)
         count = len(episodes) - self.val_episodes
+        self.leak = next((f"{e.split}/{e.phase}" for e in episodes if (e.split, e.phase) != ("seen", "train")), None)
         self._train = examples(episodes[:count])
         self._val = examples(episodes[count:]) if self.val_episodes else None
 

@@ -133,7 +133,9 @@ def _load(path: Path) -> tuple[Arrays, dict[str, Any]]:
     except EpisodeError:
         raise
     except Exception as error:  # a broken archive fails in a dozen ways: zlib, zip, header, JSON, memory
-        raise _broken(path, f"it cannot be read ({error})") from error
+        # numpy's own words advise to unpickle it.
+        why = "it holds pickled objects, which are never opened" if "pickle" in str(error) else str(error)
+        raise _broken(path, f"it cannot be read ({why})") from error
     if {name: str(array.dtype) for name, array in arrays.items()} != _ARRAYS or _digest(arrays) != meta.get("sha256"):
         raise _broken(path, "its contents are not those that were written")
     return arrays, meta

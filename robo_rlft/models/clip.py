@@ -43,7 +43,7 @@ class ClipEncoder(Recorded, nn.Module):
 
     Raises:
         ValueError: an unknown architecture, tag, precision or file.
-        FileNotFoundError: weights that are not on this machine.
+        WeightsError: weights that are not on this machine.
     """
 
     def __init__(
@@ -151,8 +151,7 @@ class ClipEncoder(Recorded, nn.Module):
     def _encode_text(self, phrases: Sequence[str]) -> Tensor:
         ids = clip_tokens.tokenize(phrases, self.model.context_length).to(self.mean.device)
         with torch.autocast(ids.device.type, enabled=False):
-            features: Tensor = self.model.encode_text(ids, normalize=True)
-        return features
+            return clip_towers.text_features(self.model, ids)
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of a text that hold a token this encoder never learned; none for open_clip's own weights."""

@@ -35,7 +35,7 @@ class TokenTable(nn.Module):
 
     def rows(self, ids: Tensor) -> Tensor:
         """Return the row of each token id; any shape."""
-        row = torch.searchsorted(self.token, ids).clamp(max=len(self.token) - 1)
+        row = torch.searchsorted(self.token, ids.contiguous()).clamp(max=len(self.token) - 1)
         return torch.where(self.token[row] == ids, row, torch.zeros_like(row))
 
     def forward(self, ids: Tensor) -> Tensor:

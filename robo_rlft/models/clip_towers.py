@@ -167,3 +167,25 @@ def _value_path(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
     x = x + block.ls_1(attention.out_proj(value))
     result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result
+
+
+def text_features(model: CLIP, ids: Tensor) -> Tensor:
+    """Return what `model.encode_text` does, without the padding behind the longest text; unit vectors (N, D).
+
+    Attention is causal and the end mark is what is read, so padding changes nothing but the time: of 77 tokens a
+    caption needs 5.
+
+    Args:
+        model: an open_clip CLIP.
+        ids: int64 (N, context length); the end mark has the largest id.
+    """
+    causal = model.attn_mask is not None and model.text_pool_type == "argmax"
+    if not causal or not isinstance(model.text_projection, nn.Parameter):
+        features: Tensor = model.encode_text(ids, normalize=True)
+        return features
+    end = ids.argmax(dim=1)
+    length = int(end.max()) + 1
+    tokens = model.token_embedding(ids[:, :length]) + model.positional_embedding[:length]
+    tokens = model.ln_final(model.transformer(tokens, attn_mask=model.attn_mask[:length, :length]))
+    read = tokens[torch.arange(len(ids), device=ids.device), end]
+    return F.normalize(read @ model.text_projection, dim=-1)

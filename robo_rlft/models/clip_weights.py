@@ -27,6 +27,10 @@ MAX_BYTES: Final = 10_000_000
 _FULL_PRECISION: Final = ("running_mean", "running_var", "presence_scale", "presence_bias")
 
 
+class WeightsError(FileNotFoundError):
+    """Weights that are not on this machine; the message says where they were looked for and how to get them."""
+
+
 def save_encoder(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, Any]) -> None:
     """Write an encoder's state in fp16, whole or not at all.
 
@@ -56,11 +60,11 @@ def load_encoder(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state (float32) and the metadata of a file that `save_encoder` wrote.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        WeightsError: There is no such file.
         ValueError: The file is something else, or newer than this program.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise WeightsError(
             f"expected encoder weights at {path}; there is no such file. "
             "Use encoder.pretrained=tabletop (shipped), or train one with: robo-rlft train algorithm=clip"
         )
@@ -93,7 +97,7 @@ def find_open_clip_weights(architecture: str, pretrained: str, *, download: bool
 
     Raises:
         ValueError: The tag is not known for this architecture.
-        FileNotFoundError: The weights are not on this machine and `download` is off, or the download failed.
+        WeightsError: The weights are not on this machine and `download` is off, or the download failed.
     """
     if Path(pretrained).is_file():
         return Path(pretrained)
@@ -108,7 +112,7 @@ def find_open_clip_weights(architecture: str, pretrained: str, *, download: bool
     if cached is not None:
         return cached
     if not download:
-        raise FileNotFoundError(
+        raise WeightsError(
             f"the weights {pretrained!r} of {architecture} are not on this machine, and nothing is fetched from the "
             "network by default. Allow it with encoder.download=true, name a local file with encoder.pretrained=FILE, "
             "or use the shipped encoder=tabletop."
@@ -116,7 +120,7 @@ def find_open_clip_weights(architecture: str, pretrained: str, *, download: bool
     try:
         return Path(open_clip.pretrained.download_pretrained(config))
     except Exception as error:  # whatever the network raises
-        raise FileNotFoundError(
+        raise WeightsError(
             f"could not fetch the weights {pretrained!r} of {architecture}: {error}. Check the network, name a local "
             "file with encoder.pretrained=FILE, or use the shipped encoder=tabletop."
         ) from error

@@ -7,13 +7,16 @@ B scenes, K actions of one scene, D feature size, R rotations, H W rows and colu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robo_rlft.geometry import Workspace
+from robo_rlft.language.instruction import check_instruction
 from robo_rlft.language.phrases import Phrases, find_phrases
 from robo_rlft.models.fusion import similarity, upsample
 from robo_rlft.models.heads import MapHead, PlaceHead
@@ -180,7 +183,7 @@ class TransporterPolicy(Recorded, nn.Module):
     @torch.no_grad()
     def act(
         self,
-        observation: Observation,
+        observation: Observation | Mapping[str, Any],
         *,
         greedy: bool = False,
         samples: int | None = None,
@@ -190,12 +193,14 @@ class TransporterPolicy(Recorded, nn.Module):
         """Choose actions (B,), or (B, K) with `samples=K`, from one pass of encoder and trunk.
 
         Args:
-            observation: (B,), or one without a batch dimension, which gives a decision without one.
+            observation: (B,), or one without a batch dimension, as environments give it too, which gives a decision
+                without one.
             greedy: take the likeliest pick, then the likeliest place and rotation given it; else sample both.
             samples: K.
             generator: of the samples.
             encoded: of `encode`, where it is known already; the observation's pictures are not read then.
         """
+        observation = Observation.of(observation)
         scene = self._encoded(observation, encoded)
         seen = self._perceive(scene)
         batch, count = len(scene.confidence), samples or 1
@@ -289,6 +294,9 @@ class TransporterPolicy(Recorded, nn.Module):
                 f" policy's workspace, got height {tuple(scene.height.shape)} and colour {tuple(scene.color.shape)};"
                 " make the environment with the policy's workspace"
             )
+        bad = int((~torch.isfinite(scene.height)).sum())
+        if bad:
+            raise ValueError(f"expected heights in metres; got {bad} that are NaN or infinite: mend them in the driver")
 
 
 def crop_cells(crop_size: float, pixel_size: float) -> int:
@@ -298,6 +306,8 @@ def crop_cells(crop_size: float, pixel_size: float) -> int:
 
 
 def _batch(observation: Observation) -> Observation:
+    if not isinstance(observation.instruction, str | tuple):
+        check_instruction(observation.instruction)  # refuses it
     if isinstance(observation.instruction, str):
         color, height = observation.color[None], observation.height[None]
         return Observation(color=color, height=height, instruction=(observation.instruction,))

@@ -6,7 +6,11 @@ Workers step environments only; policies stay in the parent. Knows nothing of le
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import pickle
+import signal
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -91,7 +95,7 @@ class EnvPool:
 
     def step(self, states: Sequence[EnvState], actions: PickPlace, *, final_pictures: bool = False) -> list[Outcome]:
         """Act once from each state; `actions` has the leading dimension (N,)."""
-        rows = np.concatenate([actions.pick.numpy(), actions.place.numpy(), actions.rotation.numpy()[:, None]], axis=1)
+        rows = actions.to_array()
         return self._map("step", [(s, row, final_pictures) for s, row in zip(states, rows, strict=True)])
 
     def explain(self, states: Sequence[EnvState], attempts: Sequence[Sequence[Attempt]]) -> list[str]:
@@ -104,8 +108,7 @@ class EnvPool:
 
     def film(self, states: Sequence[EnvState], actions: PickPlace) -> list[list[Any]]:
         """Act once from each state and return the pictures of it, (height, width, 3) uint8 each, for people."""
-        rows = np.concatenate([actions.pick.numpy(), actions.place.numpy(), actions.rotation.numpy()[:, None]], axis=1)
-        return self._map("film", list(zip(states, rows, strict=True)))
+        return self._map("film", list(zip(states, actions.to_array(), strict=True)))
 
     def close(self) -> None:
         """End the workers; safe to call twice."""
@@ -125,7 +128,12 @@ class EnvPool:
         shares = np.array_split(np.arange(len(arguments)), len(self._workers))
         for worker, share in zip(self._workers, shares, strict=True):
             worker.send(job, [arguments[i] for i in share])
-        return [result for worker in self._workers for result in worker.receive()]
+        # All answers are taken before an error is raised: one left in its pipe would answer the next call.
+        answers = [worker.receive() for worker in self._workers]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [result for answer in answers for result in answer]
 
 
 class _Worker:
@@ -147,17 +155,14 @@ class _Worker:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerError(f"worker {self.index} died before {job}") from error
 
-    def receive(self) -> list[Any]:
+    def receive(self) -> Any:
+        """Return the results, or the error that kept them."""
         if not self.connection.poll(TIMEOUT):
-            raise WorkerError(f"worker {self.index} has not answered to {self.job} for {TIMEOUT:.0f} s")
+            return WorkerError(f"worker {self.index} has not answered to {self.job} for {TIMEOUT:.0f} s; use fewer")
         try:
-            failed, value = self.connection.recv()
-        except (EOFError, ConnectionResetError) as error:
-            raise WorkerError(f"worker {self.index} died during {self.job}") from error
-        if failed:
-            raise value
-        results: list[Any] = value
-        return results
+            return self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            return WorkerError(f"worker {self.index} died during {self.job}; if memory ran out, use fewer workers")
 
     def close(self) -> None:
         self.connection.close()
@@ -168,20 +173,31 @@ class _Worker:
 
 
 def _serve(connection: Connection, make_env: Callable[[], TabletopEnv]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     env: TabletopEnv | None = None
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
             job, arguments = connection.recv()
-        except (EOFError, KeyboardInterrupt):
-            break
-        try:
-            env = env or make_env()
-            answer: tuple[bool, Any] = (False, [_JOBS[job](env, *argument) for argument in arguments])
-        except Exception as error:  # it belongs to the parent, which raises it
-            answer = (True, error)
-        connection.send(answer)
+            answer: Any
+            try:
+                env = env or make_env()
+                answer = [_JOBS[job](env, *argument) for argument in arguments]
+            except Exception as error:  # it belongs to the parent, which raises it
+                answer = _portable(error)
+            connection.send(answer)
     if env is not None:
         env.close()
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that reaches the parent, with the lines that led to it as a note."""
+    where = traceback.format_exc()
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = WorkerError(f"{type(error).__name__}: {error}")
+    error.add_note(where)
+    return error
 
 
 def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Start:

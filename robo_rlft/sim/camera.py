@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pybullet
 
 from robo_rlft.driver import View
 from robo_rlft.geometry import Workspace
+from robo_rlft.sim.bullet import pybullet
 from robo_rlft.sim.world import World
 
 # Light from straight above keeps a horizontal face's colour within 1 of 255 of its name's.

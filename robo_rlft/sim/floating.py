@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-import pybullet
 
 from robo_rlft.driver import DriverError, Motion, Pose, View
 from robo_rlft.geometry import Workspace, quaternion_yaw, yaw_quaternion
 from robo_rlft.records import BodySpec, Part
+from robo_rlft.sim.bullet import pybullet
 from robo_rlft.sim.camera import TopDownCamera, film_frame
 from robo_rlft.sim.world import TIMESTEP, World
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import pybullet
-
 from robo_rlft.driver import Pose
 from robo_rlft.geometry import yaw_quaternion
 from robo_rlft.records import BodySpec, Part
+from robo_rlft.sim.bullet import pybullet
 
 TIMESTEP = 1.0 / 120.0  # seconds
 GRAVITY = -9.81  # m/s^2

@@ -97,9 +97,7 @@ def _bowl(rgb: RGB, s: float) -> tuple[Part, ...]:
 def base_plate(rgb: RGB, radius: float) -> tuple[Part, ...]:
     """Describe a bowl's floor: seen as a disc, touched as the square within it, which costs half the time."""
     side, height = radius * math.sqrt(2.0), 0.006
-    disc = Part(
-        kind="cylinder", size=(radius, radius, height), center=(0.0, 0.0, height / 2), color=rgb, solid=False
-    )
+    disc = Part(kind="cylinder", size=(radius, radius, height), center=(0.0, 0.0, height / 2), color=rgb, solid=False)
     square = Part(kind="box", size=(side, side, height), center=disc.center, color=rgb, visible=False)
     return disc, square
 

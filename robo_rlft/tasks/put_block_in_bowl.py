@@ -1,7 +1,8 @@
 """Put the blocks of one colour into bowls of another, among distractors that share the colour or the shape.
 
 Both words of a phrase matter: there is a block in the bowl's colour and a bowl in the block's, a puck in the block's
-and a plate in the bowl's, so a policy that reads one word of a phrase is misled. Knows nothing of simulators or policies.
+and a plate in the bowl's, so a policy that reads one word of a phrase is misled. Knows nothing of simulators or
+policies.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class PutBlockInBowl(Task):
 
         Args:
             blocks: 1 to 3; how many blocks are to be moved, and how many target bowls there are.
-            distractors: 0 to 8; further blocks and bowls with the colours swapped, then others, and last the lures: a puck
-                of the block's colour and a plate of the bowl's.
+            distractors: 0 to 8; further blocks and bowls with the colours swapped, then others, and last the lures: a
+                puck of the block's colour and a plate of the bowl's.
             max_steps: actions allowed; by default one a block.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["train", "algorithm=bcc"], "algorithm: expected one of"),
         (["train", "split=unseen"], "allow_leak=true"),
         (["train", "words=new.txt"], "expected algorithm=clip"),
+        (["train", "algorithm=clip", "init=policy.safetensors"], "leave init= out"),
         (["train", "algorithm.data.batch_size=0.5"], "algorithm.data.batch_size: expected a whole number, got 0.5"),
         (["train"], "data=DIR"),
         (["train", "data=nowhere"], "expected a folder of episodes at nowhere"),
@@ -43,10 +45,13 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "experiment=slowstart"], "experiment: expected one of quickstart"),
         (["run", "seed=1", "algoritm.lr=1"], "did you mean algorithm"),
         (["report", "from=nothing"], "there is no 'nothing'"),
-        (["report"], "expected folders of runs"),
+        (["report"], "expected folders of runs, separated by commas, got none"),
+        (["report", "from=no,where"], "there is no 'no'"),
+        (["collect", "output=/proc/here"], "choose another output=DIR"),
         (["figure", "name=pie", "from=x"], "expected one of learning_curves, success"),
         (["doctor", "data=nowhere"], "BAD|need attention"),
         (["-m", "collect", "robot=real_ur,real_franka"], "refused in sweeps"),
+        (["-m", "run", "seed=0,1", "demonstrations.episodes=none"], "expected a whole number above 0, got 'none'"),
     ],
 )
 def test_what_cannot_work_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +104,26 @@ def test_collect_writes_demonstrations_and_says_when_it_is_finished(
 def test_a_sweep_runs_every_combination_in_folders_of_their_own(tmp_path: Path) -> None:
     assert main(["collect", "-m", "episodes=1", "seed=0,1", "run=sweep", "threads=1"]) == 0
     assert sorted(p.name for p in (tmp_path / "runs" / "sweep").iterdir()) == ["seed-0", "seed-1"]
+
+
+def test_a_sweep_with_one_job_that_cannot_work_runs_none(tmp_path: Path) -> None:
+    assert main(["collect", "-m", "episodes=1,x", "threads=1"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "here")
+
+    monkeypatch.setattr("robo_rlft.data.episodes.EpisodeWriter.write", full)
+    assert main(["collect", "episodes=1", "threads=1"]) == 2
+    assert "No space left on device: here" in capsys.readouterr().err
+
+
+def test_importing_the_simulator_says_nothing() -> None:
+    command = [sys.executable, "-c", "import sys, robo_rlft.sim.world; print('still', file=sys.stderr)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "still\n")
 
 
 def test_the_package_runs_as_a_module() -> None:

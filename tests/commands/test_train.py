@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from robo_rlft import load_policy
 from robo_rlft.commands.checkpoints import AtomicCheckpointIO, KeepLast
 from robo_rlft.commands.cli import main
 from robo_rlft.commands.runs import read_run
+from robo_rlft.policies.io import read_header
 
 TINY = ["workspace.pixel_size=0.025", "rotations=2", "threads=1", "encoder.pretrained=null", "logger=csv"]
 STREAM = ["policy.stream.width=8", "policy.stream.dilations=[1]"]
@@ -126,3 +129,63 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
         AtomicCheckpointIO().save_checkpoint({"step": 2}, target)
     assert torch.load(target, weights_only=True) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".ckpt")] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_is_no_success(
+    signal_number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(self: KeepLast, trainer: Trainer, module: LightningModule) -> None:
+        os.kill(os.getpid(), signal_number)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with monkeypatch.context() as patch:
+        patch.setattr(KeepLast, "on_train_epoch_start", stop)
+        assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 130
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+
+
+def test_leaked_demonstrations_mark_the_run_and_its_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    collect = ["collect", "episodes=4", "rotations=2", "threads=1", TINY[0], "run=leaked", "split=unseen"]
+    assert main(collect) == 0
+    assert main(["train", "data=runs/leaked", *BC, "run=bc"]) == 2
+    assert "allow_leak=true, which marks the run" in capsys.readouterr().err
+    assert main(["train", "data=runs/leaked", *BC, "run=bc", "allow_leak=true"]) == 0
+    assert read_run(tmp_path / "runs" / "bc")["notes"]["leak"] == "trained on unseen/train"
+    header = read_header(tmp_path / "runs" / "bc" / "policy.safetensors")
+    assert header["metadata"]["leak"] == "trained on unseen/train"
+
+
+def test_an_evaluation_of_a_file_that_changed_since_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+    evaluate = ["evaluate", "checkpoint=runs/bc/policy.safetensors", "episodes=1", "threads=1", "run=ev"]
+    assert main(evaluate) == 0
+    assert main(evaluate) == 0
+    assert main(["train", "data=runs/demos", *BC, "run=bc", "seed=1", "overwrite=true"]) == 0
+    capsys.readouterr()
+    assert main(evaluate) == 2
+    assert "checkpoint: the file has changed since" in capsys.readouterr().err
+
+
+def test_sentences_are_all_checked_before_the_first_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "own.jsonl"
+    good = {"scene_seed": 0, "sentence": "put the red block in the blue bowl"}
+    evaluate = ["evaluate", "checkpoint=random", "threads=1", "run=ev", f"instructions={lines}", TINY[0]]
+    for bad, message in (
+        ({"scene_seed": 7, "sentence": "dance"}, "scene 7, 'dance': expected a sentence that names what to pick"),
+        ({**good, "pick": "mauve block", "place": "blue bowl"}, "no 'mauve block' in this scene; it holds"),
+    ):
+        lines.write_text("\n".join(json.dumps(line) for line in (good, bad)))
+        assert main(evaluate) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "runs" / "ev").exists()
+    lines.write_text(json.dumps(good))
+    assert main(evaluate) == 0
+    lines.write_text(json.dumps({**good, "scene_seed": 1}))
+    assert main(evaluate) == 2
+    assert "instructions: the file has changed since" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from robo_rlft.config import ConfigError, compose, groups, sweep
 from robo_rlft.config.compose import quoted, root_groups, swept_keys
+from robo_rlft.config.nodes import target_class
 
 
 def test_a_command_composes_with_its_default_options() -> None:
@@ -99,3 +101,33 @@ def test_root_configs_put_their_own_values_first(command: str) -> None:
     text = (Path(__file__).parents[2] / "conf" / f"{command}.yaml").read_text()
     assert text.splitlines()[1].strip() == "- _self_"
     assert "task" in root_groups(command)
+
+
+def test_a_comma_between_runs_begins_no_sweep() -> None:
+    assert compose("report", ["from=runs/a b,runs/it's"]).values["from"] == "runs/a b,runs/it's"
+    assert compose("report", ["from=[a,b]"]).values["from"] == ["a", "b"]
+
+
+@pytest.fixture
+def own_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text("_target_: own_task.Mine\n")
+    code = "from robo_rlft.tasks.put_block_in_bowl import PutBlockInBowl\n\n\nclass Mine(PutBlockInBowl):\n    pass\n"
+    (tmp_path / "own_task.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "own_task", raising=False)
+    return tmp_path
+
+
+def test_an_argument_that_only_a_users_own_class_knows_may_be_overridden(
+    own_task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(own_task)
+    told = ["task=mine", "task.blocks=2"]
+    assert compose("collect", [*told, "trust=[own_task.Mine]"], config_dirs=[own_task]).values["task"]["blocks"] == 2
+    with pytest.raises(ConfigError, match=r"no 'task\.blocks'"):
+        compose("collect", told, config_dirs=[own_task])
+
+
+def test_a_users_own_module_that_is_not_found_is_told_where_to_be(own_task: Path) -> None:
+    with pytest.raises(ConfigError, match="folder that holds own_task on PYTHONPATH"):
+        target_class("own_task.Mine", trust=["own_task.Mine"])

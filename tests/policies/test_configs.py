@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from robo_rlft.config import build
 from robo_rlft.policies.transporter import TransporterPolicy
 from tests.policies.fakes import SQUARE, ColorEncoder
 
-config = pytest.importorskip("robo_rlft.config")
 FILES = sorted((Path(__file__).parents[2] / "conf" / "policy").glob("*.yaml"))
 
 
@@ -16,7 +16,7 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "policy").glob("*.yaml"))
 def test_every_option_builds_a_policy_of_plain_values(file: Path) -> None:
     node = yaml.safe_load(file.read_text())
     provided = {"encoder": ColorEncoder(), "workspace": SQUARE, "rotations": 4}
-    policy = config.build(node, path="policy", **provided)
+    policy = build(node, path="policy", **provided)
     assert isinstance(policy, TransporterPolicy)
     args = policy.spec()["args"]
     assert {key: args[key] for key in node if not isinstance(node[key], dict) and key != "_target_"} == {

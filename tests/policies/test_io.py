@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.policies import io
 from robo_rlft.policies.io import PolicyFileError, load_policy, read_header, save_policy
 from robo_rlft.policies.random import zero_shot_policy
@@ -179,9 +180,8 @@ def test_another_encoder_hash_is_refused(path: Path) -> None:
 
 
 def test_a_policy_with_clip_brings_its_encoder_along_in_under_5_mb(tmp_path: Path) -> None:
-    clip = pytest.importorskip("robo_rlft.models.clip")
     torch.manual_seed(0)
-    policy = zero_shot_policy(encoder=clip.ClipEncoder(pretrained=None), workspace=SQUARE, rotations=2)
+    policy = zero_shot_policy(encoder=ClipEncoder(pretrained=None), workspace=SQUARE, rotations=2)
     save_policy(policy, tmp_path / "policy.safetensors", metadata={})
     loaded, scene = load_policy(tmp_path / "policy.safetensors"), scenes(SQUARE, 1)
     assert (tmp_path / "policy.safetensors").stat().st_size < 5_000_000
@@ -191,9 +191,8 @@ def test_a_policy_with_clip_brings_its_encoder_along_in_under_5_mb(tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_policy_loads_and_acts_without_simulator_and_trainer(tmp_path: Path) -> None:
-    clip = pytest.importorskip("robo_rlft.models.clip")
     file = tmp_path / "policy.safetensors"
-    save_policy(zero_shot_policy(encoder=clip.ClipEncoder(pretrained=None), workspace=SQUARE), file, metadata={})
+    save_policy(zero_shot_policy(encoder=ClipEncoder(pretrained=None), workspace=SQUARE), file, metadata={})
     program = textwrap.dedent("""
         import sys
 

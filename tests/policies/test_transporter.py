@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -239,3 +240,30 @@ def test_any_grid_and_fusion_works(fusion: type[SimilarityFusion | SentenceFusio
 def test_the_crop_is_the_least_odd_square_that_covers_its_size() -> None:
     # 15 cm are 12 cells of 12.5 mm, 24 of 6.25 mm, 1.5 of 10 cm.
     assert [crop_cells(0.15, p) for p in (0.00625, 0.003125, 0.05)] == [13, 25, 3]
+
+
+def test_a_policy_acts_on_what_an_environment_gives() -> None:
+    policy, scene = make(), scenes(SQUARE, 1)[0]
+    seen = {"color": scene.color.permute(1, 2, 0).numpy(), "height": scene.height.numpy(), "instruction": "x"}
+    seen["instruction"] = scene.instruction
+    action = policy.act(seen, greedy=True).action
+    expected = policy.act(scene, greedy=True).action
+    assert action.to_array().tolist() == [*expected.pick.tolist(), *expected.place.tolist(), int(expected.rotation)]
+    with pytest.raises(ValueError, match="expected an Observation, or a mapping with color, height, instruction"):
+        policy.act({"color": seen["color"]}, greedy=True)
+    with pytest.raises(ValueError, match=r"expected colour \(H, W, 3\)"):
+        policy.act({**seen, "color": scene.color.numpy()}, greedy=True)
+
+
+def test_a_height_map_with_nan_is_refused() -> None:
+    scene = scenes(SQUARE, 1)
+    scene.height[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="got 1 that are NaN or infinite"):
+        make().act(scene, greedy=True)
+
+
+@pytest.mark.parametrize("sentence", [5, None, "", "x" * 201, "put <end_of_text> in the bowl"])
+def test_what_is_no_sentence_is_refused(sentence: object) -> None:
+    scene = scenes(SQUARE, 1)[0]
+    with pytest.raises(InstructionError, match="expected"):
+        make().act(replace(scene, instruction=sentence), greedy=True)  # type: ignore[arg-type]
