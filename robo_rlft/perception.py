@@ -37,12 +37,13 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
     pixels, heights, colors = (np.concatenate([part[i] for part in parts]) for i in range(3))
     if len(pixels) == 0:
         raise ViewError("no camera sees the workspace: check the cameras' calibration and the workspace's limits")
-    order = np.argsort(heights, kind="stable")  # the last write wins: the highest point
-    flat = pixels[order]
     height = np.full(workspace.rows * workspace.columns, -1.0, dtype=np.float32)
     color = np.zeros((workspace.rows * workspace.columns, 3), dtype=np.uint8)
-    height[flat] = heights[order]
-    color[flat] = colors[order]
+    height[pixels], color[pixels] = heights, colors
+    # The last write won; few points are higher than what was written over them, and they are written again in order.
+    lost = np.flatnonzero(heights > height[pixels])
+    lost = lost[np.argsort(heights[lost], kind="stable")]
+    height[pixels[lost]], color[pixels[lost]] = heights[lost], colors[lost]
     shape = workspace.shape
     return _fill(color.reshape(*shape, 3), height.reshape(shape))
 
