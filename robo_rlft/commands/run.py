@@ -65,7 +65,7 @@ def run(composed: Composed, console: Console) -> Path:
     """Run an experiment; return its folder."""
     check_config(composed)
     values = composed.values
-    experiment, folder, todo = read_experiment(values["experiment"]), _folder(composed), _jobs(composed)
+    experiment, folder, queue = read_experiment(values["experiment"]), _folder(composed), _jobs(composed)
     with open_run(
         folder,
         command="run",
@@ -77,8 +77,8 @@ def run(composed: Composed, console: Console) -> Path:
         if opened.finished:
             console.print(f"{folder} is finished already; overwrite=true runs it anew", markup=False)
         else:
-            for number, job in enumerate(todo, start=1):
-                console.print(f"[{number}/{len(todo)}] {job.name}", markup=False)
+            for number, job in enumerate(queue, start=1):
+                console.print(f"[{number}/{len(queue)}] {job.name}", markup=False)
                 _module(job).run(job.composed, console)
                 gc.collect()  # a step's environments and networks must not outlive it
             if experiment.table is not None:

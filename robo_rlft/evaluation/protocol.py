@@ -100,9 +100,9 @@ def evaluate(
         ValueError: There is nothing to run.
         ResultFileError: `partial` belongs to another evaluation.
     """
-    todo = _Trials(range(episodes), None) if instructions is None else _Trials.of(instructions)
-    if not todo.seeds or batch_size < 1:
-        count = len(todo.seeds)
+    trials = _Trials(range(episodes), None) if instructions is None else _Trials.of(instructions)
+    if not trials.seeds or batch_size < 1:
+        count = len(trials.seeds)
         raise ValueError(f"expected at least one episode and a batch size above 0, got {count} and {batch_size}")
     decoding = "greedy" if greedy else "sampled"
     identity = {
@@ -111,8 +111,8 @@ def evaluate(
     }
     store = None if partial is None else PartialResults(partial, identity)
     scenes: list[SceneResult] = []
-    for index, start in enumerate(range(0, len(todo.seeds), batch_size)):
-        batch = todo[start : start + batch_size]
+    for index, start in enumerate(range(0, len(trials.seeds), batch_size)):
+        batch = trials[start : start + batch_size]
         finished = None if store is None else store.get(batch.key)
         if finished is None:
             # A function of seed and batch alone, so that a resumed evaluation samples as an unbroken one.
@@ -134,7 +134,7 @@ def evaluate(
                 store.add(batch.key, finished)
         scenes.extend(finished)
         if progress is not None:
-            progress(_progress(scenes, len(todo.seeds)))
+            progress(_progress(scenes, len(trials.seeds)))
     return EvaluationResult(
         task=task,
         split=split,
