@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from robo_rlft.algorithms.losses import pixel_label, rotation_label, soft_cross_entropy
+from robo_rlft.algorithms.schedules import with_warmup_cosine
 from robo_rlft.policies.transporter import TransporterPolicy
 from robo_rlft.records import Transition
 
@@ -131,10 +132,7 @@ class BehaviorCloning(LightningModule):
         """Return AdamW with a linear warm-up and a cosine to zero."""
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, warmup_steps=self.warmup_steps, max_steps=self.max_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return with_warmup_cosine(optimizer, warmup_steps=self.warmup_steps, max_steps=self.max_steps)
 
     def configure_gradient_clipping(
         self,
@@ -165,11 +163,3 @@ class BehaviorCloning(LightningModule):
         """Return the policy's weights that training changes."""
         frozen = {name for name, p in self.policy.named_parameters() if not p.requires_grad}
         return {name: value for name, value in self.policy.state_dict().items() if name not in frozen}
-
-
-def warmup_cosine(step: int, *, warmup_steps: int, max_steps: int) -> float:
-    """Return the share of the learning rate at a step: a linear rise from near 0 to 1, then half a cosine to 0."""
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    done = min(1.0, (step - warmup_steps) / max(1, max_steps - warmup_steps))
-    return 0.5 * (1.0 + math.cos(math.pi * done))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from robo_rlft.algorithms.bc import warmup_cosine
 from robo_rlft.algorithms.clip_figures import ClipFigures, fit_presence, measure
+from robo_rlft.algorithms.schedules import with_warmup_cosine
 from robo_rlft.data.caption_batches import CaptionBatch, SceneBatch
 from robo_rlft.language.vocabulary import SHAPES
 from robo_rlft.models.clip import ClipEncoder
@@ -129,10 +129,7 @@ class ClipPretraining(LightningModule):
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, warmup_steps=self.warmup_steps, max_steps=self.max_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return with_warmup_cosine(optimizer, warmup_steps=self.warmup_steps, max_steps=self.max_steps)
 
     def configure_gradient_clipping(
         self,

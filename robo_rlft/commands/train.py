@@ -170,9 +170,8 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     module = build(algorithm, trust=trust, path="algorithm", **provided)
     datamodule = build(data or {}, trust=trust, path="algorithm.data", **provided)
-    datamodule.setup(
-        "fit"
-    )  # before there is a trainer, whose loggers write files: data that cannot be read ends it here
+    # Before there is a trainer, whose loggers write files: data that cannot be read ends it here.
+    datamodule.setup("fit")
     return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
 
 

@@ -11,7 +11,8 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from robo_rlft.algorithms.bc import BehaviorCloning, warmup_cosine
+from robo_rlft.algorithms.bc import BehaviorCloning
+from robo_rlft.algorithms.schedules import warmup_cosine
 from robo_rlft.commands.checkpoints import KeepLast
 from robo_rlft.data.augmentation import Example
 from robo_rlft.data.demonstrations import as_transitions
