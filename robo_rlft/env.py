@@ -21,7 +21,7 @@ import torch
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.geometry import Workspace, bin_to_angle
 from robo_rlft.language.instruction import check_instruction
-from robo_rlft.perception import fuse
+from robo_rlft.perception import fuse, surface_height
 from robo_rlft.records import Observation, PickPlace, Reward, Scene
 from robo_rlft.robots.primitives import PickAndPlace
 from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
@@ -29,7 +29,6 @@ from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError,
 SUCCESS = 0.99  # progress above it is success
 _CHARSET = string.ascii_letters + string.digits + string.punctuation + " "  # Text's default has no space
 _REMEMBERED = 64  # pictures and layouts: K actions from one state need one picture
-_WINDOW = 0.024  # metres around a pixel in which the primitive expects to touch something first
 
 
 class SceneDriver(RobotDriver, Scene, Protocol):
@@ -201,8 +200,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
             pick=(pick[0], pick[1]),
             place=(place[0], place[1]),
             turn=bin_to_angle(int(values[4]), self.rotations),
-            pick_height=self._surface(before, values[:2]),
-            place_height=self._surface(before, values[2:4]),
+            pick_height=surface_height(before.height.numpy(), values[:2], self.workspace),
+            place_height=surface_height(before.height.numpy(), values[2:4], self.workspace),
         )
         poses = self.driver.poses()
         progress = self.task.progress(layout, poses)
@@ -271,12 +270,6 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         if self._built is not state:
             self.driver.build(self.layout(state).bodies, state.poses)
             self._built = state
-
-    def _surface(self, seen: Observation, pixel: npt.NDArray[np.int64]) -> float:
-        reach = max(1, round(_WINDOW / self.workspace.pixel_size))
-        row, column = int(pixel[0]), int(pixel[1])
-        window = seen.height[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
-        return float(window.max())
 
     def _info(self, state: EnvState) -> dict[str, Any]:
         return {"progress": state.progress, "success": state.progress > SUCCESS, "seed": state.seed}

@@ -98,6 +98,12 @@ def quaternion_yaw(quaternion: Quaternion) -> float:
     return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
+def quaternion_tilt(quaternion: Quaternion) -> float:
+    """Return the angle in radians, in [0, pi], by which a quaternion (x, y, z, w) of any length leans from +z."""
+    x, y, z, w = quaternion
+    return 2.0 * math.atan2(math.hypot(x, y), math.hypot(z, w))
+
+
 def rotate_xy(xy: tuple[float, float], angle: float) -> tuple[float, float]:
     """Return the point (x, y) turned by `angle` radians counter-clockwise about the origin."""
     c, s = math.cos(angle), math.sin(angle)

@@ -15,6 +15,7 @@ from robo_rlft.driver import DriverError, View
 from robo_rlft.geometry import Workspace
 
 MAX_HEIGHT = 0.5  # metres above the table; what is higher is the arm, not the scene
+TOUCH_RADIUS = 0.024  # metres around a pixel in which a tool coming down expects to touch something first
 
 
 class ViewError(DriverError, ValueError):
@@ -46,6 +47,20 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
     height[pixels[lost]], color[pixels[lost]] = heights[lost], colors[lost]
     shape = workspace.shape
     return _fill(color.reshape(*shape, 3), height.reshape(shape))
+
+
+def surface_height(height: npt.NDArray[np.float32], pixel: npt.ArrayLike, workspace: Workspace) -> float:
+    """Return the highest point near a pixel, metres above the table: where a descent at it must slow down.
+
+    Args:
+        height: (H, W), metres.
+        pixel: (row, column).
+        workspace: of the height map.
+    """
+    reach = max(1, round(TOUCH_RADIUS / workspace.pixel_size))
+    row, column = np.asarray(pixel, dtype=np.int64)
+    window = height[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+    return float(window.max())
 
 
 def check_view(view: View) -> None:

@@ -200,7 +200,9 @@ def test_after_a_motion_that_failed_halfway_acting_again_is_bit_equal(monkeypatc
 
 def test_nan_in_a_depth_image_stops_the_episode_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     env = make_env()
-    (view,) = FloatingGripper(workspace=env.workspace).observe()
+    robot = FloatingGripper(workspace=env.workspace)
+    robot.connect()
+    (view,) = robot.observe()
     view.depth[0, 0] = np.nan
     monkeypatch.setattr(env.driver, "observe", lambda: (view,))
     with pytest.raises(DriverError, match="NaN or infinite; expected metres"):

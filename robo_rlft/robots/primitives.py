@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.geometry import quaternion_yaw, yaw_quaternion
+from robo_rlft.robots.limits import Limits
 
 TRAVEL_HEIGHT = 0.16  # metres above the table; what is carried clears what stands
 APPROACH_HEIGHT = 0.03  # metres above the highest thing under the tool; from there on slowly
 TRAVEL_SPEED = 1.5  # m/s
 CONTACT_SPEED = 0.3  # m/s
+REAL_CONTACT_SPEED = 0.05  # m/s, of a robot with limits: what it meets at this speed, it stops at within millimetres
 FLOOR = -0.005  # metres; a descent that has met nothing ends here
 RELEASE_CLEARANCE = 0.003
 
@@ -29,9 +31,33 @@ class PickPlaceOutcome:
 class PickAndPlace:
     """Approach, descend until contact, grip, lift, check the grip, travel, lower, release, retract."""
 
-    def __init__(self, *, travel_height: float = TRAVEL_HEIGHT, speed: float = TRAVEL_SPEED) -> None:
-        self.travel_height = travel_height
-        self.speed = speed
+    def __init__(
+        self,
+        *,
+        travel_height: float = TRAVEL_HEIGHT,
+        speed: float = TRAVEL_SPEED,
+        contact_speed: float = CONTACT_SPEED,
+        floor: float = FLOOR,
+    ) -> None:
+        """Make the primitive.
+
+        Args:
+            travel_height: metres above the table, of every way across it.
+            speed: m/s, of those ways and of the approach.
+            contact_speed: m/s, of the descent until contact.
+            floor: metres; a descent that has met nothing ends here.
+        """
+        self.travel_height, self.speed, self.contact_speed, self.floor = travel_height, speed, contact_speed, floor
+
+    @classmethod
+    def within(cls, limits: Limits) -> PickAndPlace:
+        """Return the primitive that keeps within a robot's limits: slower where it must be, never below its table."""
+        return cls(
+            travel_height=min(TRAVEL_HEIGHT, limits.high[2]),
+            speed=min(TRAVEL_SPEED, limits.speed),
+            contact_speed=min(REAL_CONTACT_SPEED, limits.speed),
+            floor=max(FLOOR, limits.low[2], limits.table),
+        )
 
     def __call__(
         self,
@@ -73,7 +99,7 @@ class PickAndPlace:
         above = min(self.travel_height, surface + APPROACH_HEIGHT)
         driver.move(_pose(xy, self.travel_height, yaw), speed=self.speed)
         driver.move(_pose(xy, above, yaw), speed=self.speed)
-        driver.move(_pose(xy, FLOOR, yaw), speed=CONTACT_SPEED, stop_on_contact=True)
+        driver.move(_pose(xy, self.floor, yaw), speed=self.contact_speed, stop_on_contact=True)
 
 
 def _pose(xy: tuple[float, float], z: float, yaw: float) -> Pose:

@@ -7,14 +7,28 @@ what it grips hangs on a second constraint of limited force and can slip. Knows 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
-from robo_rlft.driver import DriverError, Motion, Pose, View
-from robo_rlft.geometry import Workspace, quaternion_yaw, yaw_quaternion
+from robo_rlft.driver import (
+    DeadlineExceeded,
+    DriverError,
+    Mode,
+    Motion,
+    OperatorNeeded,
+    Pose,
+    Refused,
+    RobotStopped,
+    Status,
+    View,
+    Wrench,
+    check_motion,
+)
+from robo_rlft.geometry import Workspace, quaternion_tilt, quaternion_yaw, yaw_quaternion
 from robo_rlft.records import BodySpec, Part
 from robo_rlft.sim.bullet import pybullet
 from robo_rlft.sim.camera import TopDownCamera, film_frame
@@ -28,6 +42,8 @@ CUP_RADIUS = 0.012  # metres
 SEAL_GAP = 0.004  # metres between the cup's lip and a face, at most
 SEAL_POINTS = 8  # points of the lip that are looked at
 LAG_STEPS = 4  # steps of waiting at a motion's end until the gripper has caught up
+TURN_SPEED = 4.0  # rad/s, at most
+MAX_TILT = 1e-3  # radians: this gripper points straight down
 
 _GRIPPER = BodySpec(
     name="gripper",
@@ -48,13 +64,39 @@ class FloatingGripper:
         self._suction: int | None = None
         self._held: int | None = None
         self._target = HOME
+        self._locked: str | None = None  # why an operator is needed
+        self._stopped = threading.Event()
 
     def connect(self) -> None:
-        """Do nothing: the world is there from the start."""
+        """Have a world: the one that was built, or an empty table."""
+        if self.world.client < 0:
+            self.world = World(solver_iterations=self.world.solver_iterations)
+            self._gripper = -1
+        if self._gripper < 0:
+            self.build((), ())
 
     def close(self) -> None:
         """Release the world; safe to call twice."""
         self.world.close()
+
+    def serial(self) -> str:
+        """Return "simulated": there is no second one to be told from."""
+        return "simulated"
+
+    def status(self) -> Status:
+        """Return whether there is a world."""
+        if self.world.client < 0 or self._gripper < 0:
+            return Status(mode=Mode.DISCONNECTED, detail="connect() was not called, or close() was", age=math.inf)
+        return Status(mode=Mode.OK, detail=self._locked or "")
+
+    def recover(self, *, operator: str) -> None:
+        """Take the gripper back into use after a missed deadline or a stop."""
+        self._connected()
+        self._locked = None
+
+    def stop(self) -> None:
+        """End the motion under way, if there is one."""
+        self._stopped.set()
 
     def build(self, bodies: Sequence[BodySpec], poses: Sequence[Pose]) -> None:
         """Make the world hold exactly these bodies at these poses, at rest, and the gripper at home."""
@@ -76,6 +118,7 @@ class FloatingGripper:
         pybullet.changeConstraint(self._carrier, maxForce=GRIPPER_FORCE, physicsClientId=client)
         self._suction = self._held = None
         self._target = HOME
+        self._locked = None
 
     def poses(self) -> tuple[Pose, ...]:
         """Return the bodies' poses, body frame in the world frame."""
@@ -83,41 +126,64 @@ class FloatingGripper:
 
     def settle(self) -> None:
         """Let the world come to rest, within a limit of steps."""
+        self._connected()
         self.world.settle()
 
     wait = settle
 
     def observe(self) -> tuple[View, ...]:
         """Return the view from above; the gripper must be at home."""
+        self._connected()
         return (self._camera.view(self.world),)
 
     def tool_pose(self) -> Pose:
         """Return the pose of the suction cup's face."""
+        self._connected()
         position, quaternion = pybullet.getBasePositionAndOrientation(self._gripper, physicsClientId=self.world.client)
         x, y, z = position
         return Pose(position=(x, y, z - TIP_HEIGHT / 2), quaternion=quaternion)
 
-    def move(self, target: Pose, *, speed: float, stop_on_contact: bool = False) -> Motion:
-        """Move along a line, turning evenly; stop where the gripper or what it holds touches something, if asked to.
+    def force(self) -> Wrench:
+        """Return what pushes at the gripper and at what it holds; torques are not told."""
+        self._connected()
+        total = np.zeros(3)
+        for body in (self._gripper, self._held):
+            contacts = () if body is None else pybullet.getContactPoints(body, physicsClientId=self.world.client)
+            for contact in contacts:
+                if {contact[1], contact[2]} != {self._gripper, self._held}:
+                    total += np.array(contact[7]) * contact[9]  # the normal points from the other body to this one
+        return Wrench(force=(float(total[0]), float(total[1]), float(total[2])))
 
-        Raises:
-            DriverError: for a target that is not finite or a speed that is not positive.
+    def move(
+        self,
+        target: Pose,
+        *,
+        speed: float,
+        acceleration: float | None = None,
+        stop_on_contact: bool = False,
+        deadline: float | None = None,
+    ) -> Motion:
+        """Move along a line, turning evenly; see `RobotDriver.move`. Times are simulated ones.
+
+        Without an acceleration the gripper's target sets off at full speed, and the gripper lags behind it.
         """
-        if not all(math.isfinite(v) for v in (*target.position, *target.quaternion)) or not speed > 0:
-            raise DriverError(f"a motion needs a finite target and a positive speed in m/s; got {target}, {speed}")
-        start = self._target
-        steps = max(1, math.ceil(math.dist(start.position, target.position) / (speed * TIMESTEP)))
-        yaw = quaternion_yaw(start.quaternion)
+        self._ready()
+        check_motion(target, speed=speed, acceleration=acceleration, deadline=deadline)
+        if quaternion_tilt(target.quaternion) > MAX_TILT:
+            raise Refused(f"this gripper points straight down; got the quaternion {target.quaternion}", rule="tilt")
+        start, yaw = self._target, quaternion_yaw(self._target.quaternion)
         turn = math.remainder(quaternion_yaw(target.quaternion) - yaw, 2 * math.pi)
-        if abs(turn) > 1e-9:
-            steps = max(steps, math.ceil(abs(turn) / (4.0 * TIMESTEP)))  # at most 4 rad/s
-        for step in range(1, steps + 1):
-            x, y, z = (a + (b - a) * step / steps for a, b in zip(start.position, target.position, strict=True))
-            self._drive(Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw + turn * step / steps)))
+        shares = _shares(math.dist(start.position, target.position), turn, speed=speed, acceleration=acceleration)
+        self._stopped.clear()
+        for step, share in enumerate(shares):
+            self._interrupt(step, deadline)
+            x, y, z = (a + (b - a) * share for a, b in zip(start.position, target.position, strict=True))
+            self.drive(Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw + turn * share)))
             if stop_on_contact and self._touches():
-                self._drive(replace_z(self._target, self.tool_pose().position[2]))
+                self.drive(replace_z(self._target, self.tool_pose().position[2]))
                 return Motion(reached=self.tool_pose(), contact=True)
-        for _ in range(LAG_STEPS):
+        for step in range(LAG_STEPS):
+            self._interrupt(len(shares) + step, deadline)
             self.world.step()
             if stop_on_contact and self._touches():
                 return Motion(reached=self.tool_pose(), contact=True)
@@ -130,6 +196,7 @@ class FloatingGripper:
 
     def grip(self) -> None:
         """Switch suction on: whatever movable thing the cup touches is held from now on."""
+        self._ready()
         body = self._under_cup()
         if body is None or self._suction is not None:
             return
@@ -157,12 +224,14 @@ class FloatingGripper:
 
     def release(self) -> None:
         """Switch suction off."""
+        self._ready()
         if self._suction is not None:
             pybullet.removeConstraint(self._suction, physicsClientId=self.world.client)
         self._suction = self._held = None
 
     def is_holding(self) -> bool:
         """Tell whether something hangs on the cup, within a centimetre of where it was gripped."""
+        self._connected()
         if self._held is None:
             return False
         points = pybullet.getClosestPoints(self._gripper, self._held, 0.01, physicsClientId=self.world.client)
@@ -178,12 +247,31 @@ class FloatingGripper:
         finally:
             self.world.on_step = None
 
-    def _drive(self, pose: Pose) -> None:
+    def drive(self, pose: Pose) -> None:
+        """Pull the gripper towards a pose for one time step; `move` is made of these."""
         self._target = pose
         pybullet.changeConstraint(
             self._carrier, pose.position, pose.quaternion, maxForce=GRIPPER_FORCE, physicsClientId=self.world.client
         )
         self.world.step()
+
+    def _connected(self) -> None:
+        if self.world.client < 0 or self._gripper < 0:
+            raise DriverError("the simulated robot has no world: call connect() first")
+
+    def _ready(self) -> None:
+        self._connected()
+        if self._locked is not None:
+            raise OperatorNeeded(f"{self._locked}; call recover(operator=...) first")
+
+    def _interrupt(self, step: int, deadline: float | None) -> None:
+        """Halt before a time step of a motion, if it was stopped or is late."""
+        late = deadline is not None and (step + 1) * TIMESTEP > deadline
+        if late or self._stopped.is_set():
+            self._target = self.tool_pose()
+            why = f"the motion did not end within {deadline} s" if late else "the motion was stopped"
+            self._locked = why
+            raise DeadlineExceeded(why) if late else RobotStopped(why)
 
     def _touches(self) -> bool:
         client = self.world.client
@@ -205,6 +293,39 @@ class FloatingGripper:
         bodies = {hit[0] for hit in hits}
         body = bodies.pop() if len(bodies) == 1 else -1
         return int(body) if self.world.movable(body) else None
+
+
+def _shares(distance: float, turn: float, *, speed: float, acceleration: float | None) -> list[float]:
+    """Return how much of a motion is done at the end of each of its time steps, in (0, 1], ending in 1.
+
+    Args:
+        distance: metres.
+        turn: radians; so fast at most that `TURN_SPEED` is kept.
+        speed: m/s.
+        acceleration: m/s^2, at the start and at the end; None for full speed throughout.
+    """
+    steps = max(1, math.ceil(distance / (speed * TIMESTEP)))
+    if abs(turn) > 1e-9:
+        steps = max(steps, math.ceil(abs(turn) / (TURN_SPEED * TIMESTEP)))
+    if acceleration is None or distance < 1e-9:
+        return [step / steps for step in range(1, steps + 1)]
+    cruise = distance / (steps * TIMESTEP)  # m/s
+    # A trapezoid of speed over time: ramps of t seconds, between them `cruise`; or a triangle where it is not reached.
+    cruise = min(cruise, math.sqrt(distance * acceleration))
+    ramp = cruise / acceleration
+    total = distance / cruise + ramp
+    count = max(1, math.ceil(total / TIMESTEP))
+    return [_trapezoid(min(i * TIMESTEP, total), total, ramp, cruise) / distance for i in range(1, count)] + [1.0]
+
+
+def _trapezoid(time: float, total: float, ramp: float, cruise: float) -> float:
+    """Return the way, in metres, after some seconds of a trapezoidal profile of speed."""
+    if time < ramp:
+        return cruise * time * time / (2 * ramp)
+    if time > total - ramp:
+        rest = total - time
+        return cruise * (total - ramp) - cruise * rest * rest / (2 * ramp)
+    return cruise * (time - ramp / 2)
 
 
 class _Filmer:

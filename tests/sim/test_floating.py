@@ -4,7 +4,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from robo_rlft.driver import DriverError, Pose, RobotDriver
+from robo_rlft.driver import (
+    DeadlineExceeded,
+    DriverError,
+    Mode,
+    OperatorNeeded,
+    Pose,
+    Refused,
+    RobotDriver,
+    RobotStopped,
+)
 from robo_rlft.geometry import Workspace, yaw_quaternion
 from robo_rlft.records import Scene
 from robo_rlft.robots.primitives import PickAndPlace
@@ -79,3 +88,66 @@ def test_a_motion_to_nowhere_is_refused(robot: FloatingGripper, z: float) -> Non
     robot.build([], [])
     with pytest.raises(DriverError, match="finite"):
         robot.move(Pose(position=(0.5, 0.0, z)), speed=0.1)
+
+
+def test_with_an_acceleration_it_sets_off_slowly_and_arrives(robot: FloatingGripper) -> None:
+    robot.connect()
+    start, track = robot.tool_pose().position[0], []
+    robot.world.on_step = lambda: track.append(robot.tool_pose().position[0] - start)
+    robot.move(Pose(position=(0.7, 0.0, 0.62)), speed=0.5, acceleration=1.0)
+    # 0.2 m with 1 m/s^2 up to sqrt(0.2) = 0.447 m/s, half of the way up and half down: 0.894 s, 107 steps of 1/120 s.
+    assert len(track) == pytest.approx(108 + 4, abs=1)
+    assert track[12] < 0.012 < track[54] - 0.05  # after 0.1 s 5 mm are due
+    assert track[-1] == pytest.approx(0.2, abs=0.002)
+
+
+def test_a_missed_deadline_stops_it_and_needs_an_operator(robot: FloatingGripper) -> None:
+    robot.connect()
+    with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
+        robot.move(Pose(position=(0.7, 0.0, 0.62)), speed=0.1, deadline=0.2)
+    assert 0.51 < robot.tool_pose().position[0] < 0.53
+    for command in (robot.grip, robot.release, robot.home, lambda: robot.move(HOME, speed=1.0)):
+        with pytest.raises(OperatorNeeded, match="recover"):
+            command()
+    robot.recover(operator="somebody")
+    robot.move(HOME, speed=1.0)
+    assert robot.tool_pose().position == pytest.approx(HOME.position, abs=0.002)
+
+
+def test_it_is_stopped_from_another_thread(robot: FloatingGripper) -> None:
+    robot.connect()
+    robot.world.on_step = lambda: robot.stop() if robot.tool_pose().position[0] > 0.6 else None
+    with pytest.raises(RobotStopped, match="stopped"):
+        robot.move(Pose(position=(0.7, 0.0, 0.62)), speed=0.5)
+    assert robot.tool_pose().position[0] < 0.62
+
+
+def test_stopping_what_stands_changes_nothing(robot: FloatingGripper) -> None:
+    robot.connect()
+    robot.stop()
+    assert not robot.move(HOME, speed=1.0).contact
+
+
+def test_it_feels_the_weight_that_it_stands_on(robot: FloatingGripper) -> None:
+    robot.connect()
+    assert robot.force().force == (0.0, 0.0, 0.0)
+    robot.move(Pose(position=(0.5, 0.0, -0.002)), speed=0.2)
+    assert robot.force().force[2] > 5.0
+
+
+def test_it_says_that_it_is_closed_and_comes_back_empty(robot: FloatingGripper) -> None:
+    robot.close()
+    robot.close()
+    assert robot.status().mode is Mode.DISCONNECTED
+    for command in (robot.tool_pose, robot.observe, robot.grip, robot.is_holding, robot.wait, robot.force):
+        with pytest.raises(DriverError, match="connect"):
+            command()
+    robot.connect()
+    assert robot.status().mode is Mode.OK and robot.poses() == ()
+
+
+def test_a_tool_that_leans_is_refused(robot: FloatingGripper) -> None:
+    robot.connect()
+    with pytest.raises(Refused) as caught:
+        robot.move(Pose(position=(0.5, 0.0, 0.3), quaternion=(0.05, 0.0, 0.0, math.sqrt(1 - 0.0025))), speed=0.1)
+    assert caught.value.rule == "tilt"
