@@ -34,6 +34,18 @@ AXES = ("x", "y", "z")
 ROUNDING = 1e-9  # metres, radians, m/s: what arithmetic may add to a value that lies on a limit
 
 
+def _checked(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"limits.{name}: expected a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"limits.{name}: expected a finite number, got {value!r}")
+    return number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a motion of the tool's tip has to stay within; on the limit is within.
@@ -285,15 +297,3 @@ def _refusal(
 def _strictest_name(values: Mapping[str, float]) -> str:
     lowest = min(values.values())
     return [who for who, value in values.items() if value == lowest][-1]
-
-
-def _checked(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"limits.{name}: expected a number, got {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"limits.{name}: expected a finite number, got {value!r}")
-    return number
