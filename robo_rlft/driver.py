@@ -208,19 +208,18 @@ def check_motion(target: Pose, *, speed: float, acceleration: float | None, dead
     position, quaternion = getattr(target, "position", None), getattr(target, "quaternion", None)
     if not _numbers(position, 3) or not _numbers(quaternion, 4):
         raise Refused(
-            f"a motion's target is a Pose of 3 numbers and a quaternion of 4 (x, y, z, w); got {target!r}", rule="shape"
+            f"a motion's target is a Pose of 3 numbers and a quaternion of 4 (x, y, z, w); got {_shown(target)}",
+            rule="shape",
         )
     optional = [value for value in (acceleration, deadline) if value is not None]
     if not all(_number(value) for value in (speed, *optional)):
-        raise Refused(
-            f"speed, acceleration and deadline are numbers; got {speed!r}, {acceleration!r}, {deadline!r}", rule="shape"
-        )
+        asked = ", ".join(map(_shown, (speed, acceleration, deadline)))
+        raise Refused(f"speed, acceleration and deadline are numbers; got {asked}", rule="shape")
     assert position is not None and quaternion is not None  # for the type checker: _numbers said so
     if not all(_finite(value) for value in (*position, *quaternion, speed, *optional)):
+        asked = ", ".join(map(_shown, (target, speed, acceleration, deadline)))
         raise Refused(
-            f"a motion needs finite numbers; got {target}, speed {speed}, acceleration {acceleration}, "
-            f"deadline {deadline}",
-            rule="finite",
+            f"a motion needs finite numbers; got as target, speed, acceleration and deadline: {asked}", rule="finite"
         )
     if abs(math.hypot(*quaternion) - 1.0) > UNIT_TOLERANCE:
         raise Refused(f"a quaternion (x, y, z, w) has length 1; got {quaternion}", rule="quaternion")
@@ -228,6 +227,13 @@ def check_motion(target: Pose, *, speed: float, acceleration: float | None, dead
     for rule, value in named.items():
         if value is not None and not value > 0:
             raise Refused(f"a motion's {rule} is above 0; got {value}", rule=rule)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a whole number of thousands of digits, or an object that cannot even say what it is
+        return f"a {type(value).__name__}"
 
 
 def _numbers(values: object, count: int) -> bool:

@@ -15,7 +15,7 @@ from robo_rlft.driver import Pose, Refused, check_motion
 
 Point = tuple[float, float, float]
 
-# Every rule that a motion can break; "shape" and "finite" come first, because a clamp or a comparison does not stop NaN.
+# Every rule that a motion can break. "shape" and "finite" are looked at first: no clamp and no comparison stops NaN.
 RULES = (
     "finite",
     "shape",
@@ -141,15 +141,14 @@ def narrowed(values: Mapping[str, Any] | Limits | None) -> Limits:
     unknown = [str(key) for key in values if key not in names]
     if unknown:
         raise ValueError(f"limits: unknown {', '.join(unknown)}; choose from {', '.join(names)}")
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return Limits(**({name: getattr(HARD_CAP, name) for name in names} | given))
+    return Limits(**({name: getattr(HARD_CAP, name) for name in names} | dict(values)))
 
 
 def sources(named: Mapping[str, Limits]) -> dict[str, str]:
     """Return whose limit is the effective one: {"speed": "profile", "low.x": "config", ...}.
 
     Args:
-        named: limits by who set them; of equal ones the last counts, so name the hard cap first.
+        named: limits by who set them; of equal ones the first counts.
     """
     result: dict[str, str] = {}
     for name in (*LOWER_IS_STRICTER, *HIGHER_IS_STRICTER):
@@ -296,4 +295,4 @@ def _refusal(
 
 def _strictest_name(values: Mapping[str, float]) -> str:
     lowest = min(values.values())
-    return [who for who, value in values.items() if value == lowest][-1]
+    return next(who for who, value in values.items() if value == lowest)
