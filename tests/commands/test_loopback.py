@@ -47,7 +47,7 @@ def test_the_scene_of_the_task_stands_on_the_table_until_interrupted() -> None:
     try:
         assert process.stdout is not None
         first, second, third = (process.stdout.readline() for _ in range(3))
-        layout = PutBlockInBowl().scene(split="unseen", phase="test", seed=3)
+        layout = PutBlockInBowl().scene(split="unseen", phase="val", seed=3)
         assert host in first and layout.instruction in second and f"robot.host={host}" in third
         seen = Cell(host, process).ask("poses")["poses"]
         assert np.allclose([p["position"] for p in seen], [p.position for p in layout.poses], atol=1e-3)
