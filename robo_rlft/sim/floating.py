@@ -32,6 +32,7 @@ from robo_rlft.geometry import Workspace, quaternion_tilt, quaternion_yaw, yaw_q
 from robo_rlft.records import BodySpec, Part
 from robo_rlft.sim.bullet import pybullet
 from robo_rlft.sim.camera import TopDownCamera, film_frame
+from robo_rlft.sim.way import Way
 from robo_rlft.sim.world import TIMESTEP, World
 
 HOME = Pose(position=(0.5, 0.0, 0.62))  # above what the camera can see
@@ -42,8 +43,9 @@ CUP_RADIUS = 0.012  # metres
 SEAL_GAP = 0.004  # metres between the cup's lip and a face, at most
 SEAL_POINTS = 8  # points of the lip that are looked at
 LAG_STEPS = 4  # steps of waiting at a motion's end until the gripper has caught up
-TURN_SPEED = 4.0  # rad/s, at most
 MAX_TILT = 1e-3  # radians: this gripper points straight down
+REACH = 3.0  # metres from the world's origin
+DEADLINE = 60.0  # seconds of simulated time, of motions that have none of their own
 
 _GRIPPER = BodySpec(
     name="gripper",
@@ -171,28 +173,38 @@ class FloatingGripper:
         check_motion(target, speed=speed, acceleration=acceleration, deadline=deadline)
         if quaternion_tilt(target.quaternion) > MAX_TILT:
             raise Refused(f"this gripper points straight down; got the quaternion {target.quaternion}", rule="tilt")
+        if math.hypot(*target.position) > REACH:
+            raise Refused(f"the simulated world ends {REACH} m from its origin; got {target.position}", rule="reach")
         start, yaw = self._target, quaternion_yaw(self._target.quaternion)
         turn = math.remainder(quaternion_yaw(target.quaternion) - yaw, 2 * math.pi)
-        shares = _shares(math.dist(start.position, target.position), turn, speed=speed, acceleration=acceleration)
+        way = Way.of(math.dist(start.position, target.position), turn, speed=speed, acceleration=acceleration)
+        limit = DEADLINE if deadline is None else deadline
         self._stopped.clear()
-        for step, share in enumerate(shares):
-            self._interrupt(step, deadline)
+        step, share = 0, 0.0
+        while share < 1.0:
+            self._interrupt(step, limit)
+            step += 1
+            share = way.share(step)
             x, y, z = (a + (b - a) * share for a, b in zip(start.position, target.position, strict=True))
             self.drive(Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw + turn * share)))
             if stop_on_contact and self._touches():
                 self.drive(replace_z(self._target, self.tool_pose().position[2]))
                 return Motion(reached=self.tool_pose(), contact=True)
-        for step in range(LAG_STEPS):
-            self._interrupt(len(shares) + step, deadline)
+        for lag in range(LAG_STEPS):
+            self._interrupt(step + lag, limit)
             self.world.step()
             if stop_on_contact and self._touches():
                 return Motion(reached=self.tool_pose(), contact=True)
         return Motion(reached=self.tool_pose(), contact=False)
 
+    def home_pose(self) -> Pose:
+        """Return where `home` would end now."""
+        self._connected()
+        return replace_z(self._target, HOME.position[2])
+
     def home(self) -> None:
         """Rise straight out of the camera's sight; what is held stays held."""
-        x, y, _ = self._target.position
-        self.move(Pose(position=(x, y, HOME.position[2]), quaternion=self._target.quaternion), speed=3.0)
+        self.move(self.home_pose(), speed=3.0)
 
     def grip(self) -> None:
         """Switch suction on: whatever movable thing the cup touches is held from now on."""
@@ -264,9 +276,9 @@ class FloatingGripper:
         if self._locked is not None:
             raise OperatorNeeded(f"{self._locked}; call recover(operator=...) first")
 
-    def _interrupt(self, step: int, deadline: float | None) -> None:
+    def _interrupt(self, step: int, deadline: float) -> None:
         """Halt before a time step of a motion, if it was stopped or is late."""
-        late = deadline is not None and (step + 1) * TIMESTEP > deadline
+        late = (step + 1) * TIMESTEP > deadline
         if late or self._stopped.is_set():
             self._target = self.tool_pose()
             why = f"the motion did not end within {deadline} s" if late else "the motion was stopped"
@@ -293,39 +305,6 @@ class FloatingGripper:
         bodies = {hit[0] for hit in hits}
         body = bodies.pop() if len(bodies) == 1 else -1
         return int(body) if self.world.movable(body) else None
-
-
-def _shares(distance: float, turn: float, *, speed: float, acceleration: float | None) -> list[float]:
-    """Return how much of a motion is done at the end of each of its time steps, in (0, 1], ending in 1.
-
-    Args:
-        distance: metres.
-        turn: radians; so fast at most that `TURN_SPEED` is kept.
-        speed: m/s.
-        acceleration: m/s^2, at the start and at the end; None for full speed throughout.
-    """
-    steps = max(1, math.ceil(distance / (speed * TIMESTEP)))
-    if abs(turn) > 1e-9:
-        steps = max(steps, math.ceil(abs(turn) / (TURN_SPEED * TIMESTEP)))
-    if acceleration is None or distance < 1e-9:
-        return [step / steps for step in range(1, steps + 1)]
-    cruise = distance / (steps * TIMESTEP)  # m/s
-    # A trapezoid of speed over time: ramps of t seconds, between them `cruise`; or a triangle where it is not reached.
-    cruise = min(cruise, math.sqrt(distance * acceleration))
-    ramp = cruise / acceleration
-    total = distance / cruise + ramp
-    count = max(1, math.ceil(total / TIMESTEP))
-    return [_trapezoid(min(i * TIMESTEP, total), total, ramp, cruise) / distance for i in range(1, count)] + [1.0]
-
-
-def _trapezoid(time: float, total: float, ramp: float, cruise: float) -> float:
-    """Return the way, in metres, after some seconds of a trapezoidal profile of speed."""
-    if time < ramp:
-        return cruise * time * time / (2 * ramp)
-    if time > total - ramp:
-        rest = total - time
-        return cruise * (total - ramp) - cruise * rest * rest / (2 * ramp)
-    return cruise * (time - ramp / 2)
 
 
 class _Filmer:

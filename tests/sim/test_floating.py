@@ -151,3 +151,18 @@ def test_a_tool_that_leans_is_refused(robot: FloatingGripper) -> None:
     with pytest.raises(Refused) as caught:
         robot.move(Pose(position=(0.5, 0.0, 0.3), quaternion=(0.05, 0.0, 0.0, math.sqrt(1 - 0.0025))), speed=0.1)
     assert caught.value.rule == "tilt"
+
+
+@pytest.mark.parametrize("far", [3.1, 1e4, 1e300])
+def test_what_lies_beyond_the_simulated_world_is_refused(robot: FloatingGripper, far: float) -> None:
+    robot.connect()
+    with pytest.raises(Refused) as caught:
+        robot.move(Pose(position=(far, 0.0, 0.3)), speed=1.0)
+    assert caught.value.rule == "reach"
+
+
+@pytest.mark.parametrize("speed", [1e-4, 1e-300, 5e-324])
+def test_a_motion_without_a_deadline_ends_in_time_all_the_same(robot: FloatingGripper, speed: float) -> None:
+    robot.connect()
+    with pytest.raises(DeadlineExceeded, match="60"):
+        robot.move(Pose(position=(0.7, 0.0, 0.3)), speed=speed)
