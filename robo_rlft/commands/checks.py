@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from robo_rlft.commands.robots import robot_problems
 from robo_rlft.config import Composed, ConfigError, check_arguments, check_node, target_class
 from robo_rlft.config.errors import did_you_mean
 
@@ -67,17 +68,14 @@ def check(
 
 
 def _group_problems(composed: Composed, groups: Sequence[str], provided: Collection[str]) -> list[str]:
-    return [
-        problem
-        for group in groups
-        for problem in check_node(
-            group,
-            composed.values.get(group),
-            provided=provided,
-            trust=composed.trust,
-            examples=composed.defaults.get(group),
-        )
-    ]
+    problems = []
+    for group in groups:
+        if group == "robot":
+            problems += robot_problems(composed, provided=provided)
+        else:
+            node, examples = composed.values.get(group), composed.defaults.get(group)
+            problems += check_node(group, node, provided=provided, trust=composed.trust, examples=examples)
+    return problems
 
 
 def _split_problems(composed: Composed) -> list[str]:

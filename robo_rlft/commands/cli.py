@@ -20,15 +20,18 @@ from robo_rlft import __version__
 from robo_rlft.commands.console import make_console
 from robo_rlft.commands.errors import is_user_error
 from robo_rlft.config.compose import Composed, compose, conf_dir, groups, root_groups, sweep, swept_keys
-from robo_rlft.config.errors import ConfigError, UserError, did_you_mean
+from robo_rlft.config.errors import UserError, did_you_mean
 
 COMMANDS = {
     "collect": "write demonstrations: collect task=T episodes=N demonstrator=oracle",
     "train": "train a policy or an encoder: train algorithm=bc|rloo|clip task=T init=FILE data=DIR",
     "evaluate": "measure success on held-out scenes: evaluate checkpoint=FILE|oracle|zero_shot|random split=S",
     "run": "run a pipeline of the above: run experiment=quickstart",
+    "deploy": 'act on sentences through a robot: deploy checkpoint=FILE robot=R instruction="..."',
     "report": "write the HTML report of runs: report from=RUN[,RUN]",
     "figure": "draw one figure of runs: figure name=F from=RUN[,RUN]",
+    "calibrate": "find where the camera is: calibrate method=points points=FILE picture=PNG intrinsics=FILE",
+    "loopback": "emulate a UR5e on this machine, to try robot=real_ur without one: loopback task=T scene=N",
     "doctor": "say what this machine has, and whether data=DIR can be read",
 }
 # What is wrong with the machine and not with the program: the user's to mend.
@@ -44,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = make_console(stderr=True)
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
-    except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on where it was", markup=False)
+    except KeyboardInterrupt as stopped:
+        errors.print(str(stopped) or "stopped; the same command goes on where it was", markup=False)
         return 130
     except BrokenPipeError:
         return 0
@@ -85,6 +88,11 @@ def _main(argv: list[str]) -> int:
     jobs = _jobs(arguments.command, arguments.overrides, folders) if arguments.multirun else [arguments.overrides]
     # All are checked before the first runs.
     composed = [_compose(arguments.command, job, folders) for job in jobs]
+    if arguments.multirun:
+        from robo_rlft.commands.robots import refuse_real
+
+        for job in composed:
+            refuse_real(job, where="sweeps")
     check = getattr(importlib.import_module(f"robo_rlft.commands.{arguments.command}"), "check_config", None)
     if check is not None and len(composed) > 1:
         for job in composed:
@@ -108,8 +116,10 @@ def _jobs(command: str, overrides: Sequence[str], folders: Sequence[Path]) -> li
     """Return the overrides of every job of a sweep, each with a folder of its own."""
     keys = swept_keys(overrides)
     jobs = sweep(overrides)
-    if any(o.startswith("robot=") and "real_" in o for o in overrides):
-        raise ConfigError("robot=real_... moves a machine and is refused in sweeps; run one command at a time")
+    from robo_rlft.commands.robots import refuse_real_names
+
+    for job in jobs:
+        refuse_real_names(job, where="sweeps")
     placed = []
     for number, job in enumerate(jobs):
         values = dict(o.lstrip("+").split("=", 1) for o in job)

@@ -1,4 +1,7 @@
-"""`robo-rlft collect`: a demonstrator's episodes, failures kept, in a folder for `train data=DIR`."""
+"""`robo-rlft collect`: a demonstrator's episodes, failures kept, in a folder for `train data=DIR`.
+
+`demonstrator=click` is a person's: see `collect_click`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from pathlib import Path
 from pydantic import PositiveInt
 from rich.console import Console
 
+from robo_rlft.apps.click import ClickDemonstrator
 from robo_rlft.commands.checks import Phase, RunArguments, check
+from robo_rlft.commands.collect_click import collect_by_click
 from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
 from robo_rlft.commands.process import prepare
@@ -65,9 +70,11 @@ def _collect(composed: Composed, opened: Run, console: Console) -> int:
     values = composed.values
     writer = EpisodeWriter(opened.path)
     demonstrator = build(values["demonstrator"], trust=composed.trust, path="demonstrator")
+    seeds = demonstration_seeds(values["seed"], values["episodes"])
+    if isinstance(demonstrator, ClickDemonstrator):
+        return collect_by_click(composed, opened, console, demonstrator, writer=writer, seeds=seeds)
     task = target_class(str(values["task"]["_target_"]), trust=composed.trust).name
     place = {"task": task, "split": values["split"], "phase": values["phase"]}
-    seeds = demonstration_seeds(values["seed"], values["episodes"])
     missing = [seed for seed in seeds if not writer.path(**place, seed=seed).exists()]
     there = [read_episode(writer.path(**place, seed=seed)) for seed in seeds if seed not in set(missing)]
     done, successes = len(there), sum(episode.success for episode in there)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from robo_rlft.commands.robots import refuse_real, refuse_real_names
 from robo_rlft.config import Composed, ConfigError, compose
 from robo_rlft.config.compose import quoted, root_keys
 from robo_rlft.config.errors import did_you_mean
@@ -146,10 +147,12 @@ def jobs(
         before = [] if name == labels[0] else _for_step(first, label, command, labels)
         told = [*before, *own, *_for_step(everywhere, label, command, labels), f"seed={seed}"]
         told = [_with_folders(override, folders, name) for override in told]
-        if any(re.match(r"\+*robot=.*real_", override) for override in told):
-            raise ConfigError(f"step {name}: robot=real_... moves a machine and is refused in experiments")
         try:
+            refuse_real_names(told, where="experiments")
             composed = compose(command, [*told, quoted("output", folder / name)], config_dirs=config_dirs)
+            if composed.trust:
+                raise ConfigError("trust is for the command line alone; a file cannot allow classes by itself")
+            refuse_real(composed, where="experiments")
         except ConfigError as error:
             raise ConfigError(f"step {name}: {error}") from error
         made.append(Job(name=name, folder=folder / name, composed=composed))

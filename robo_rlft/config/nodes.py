@@ -38,8 +38,11 @@ def target_class(target: str, *, trust: Collection[str] = ()) -> type[Any]:
     """Return the class that `_target_` names.
 
     Raises:
-        ConfigError: it is not allowed, does not exist, or is not a class defined under that very name.
+        ConfigError: it is not allowed, does not exist, is private, or is not a class defined under that very name.
     """
+    private = [part for part in target.split(".") if part.startswith("_")]
+    if private:
+        raise ConfigError(f"_target_ '{target}' names what is private ('{private[0]}'); name a public class")
     if not target.startswith(PACKAGE) and target not in ALLOWED and target not in trust:
         raise ConfigError(
             f"_target_ '{target}' is not one of ours; if you know the code and trust it, add trust=[{target}]"
@@ -57,6 +60,8 @@ def target_class(target: str, *, trust: Collection[str] = ()) -> type[Any]:
         raise ConfigError(f"_target_ '{target}': {module_name} has no class '{name}'{did_you_mean(name, classes)}")
     if target.startswith(PACKAGE) and not found.__module__.startswith(PACKAGE):
         raise ConfigError(f"_target_ '{target}' is a class of {found.__module__}; name it by its own path")
+    if target.startswith(PACKAGE) and found.__name__.startswith("_"):
+        raise ConfigError(f"_target_ '{target}' is the private class {found.__name__}; name a public one")
     return found
 
 

@@ -169,13 +169,19 @@ def read_journal(path: Path | str, *, session: int = -1) -> list[Entry]:
     """
     path = Path(path)
     lines = _lines(path)
-    names = [line["session"] for _, line in lines if "format" in line]
-    try:
-        name = names[session]
-    except IndexError as error:
-        raise JournalError(f"{path}: has {len(names)} sessions; there is none at position {session}") from error
+    name = _header(path, lines, session)["session"]
     chosen = [(i, line) for i, line in lines if line["session"] == name and "call" in line]
     return [_entry(path, i, line) for i, line in chosen]
+
+
+def read_about(path: Path | str, *, session: int = -1) -> dict[str, Any]:
+    """Return what a session's header says of the robot, such as its limits, as plain values.
+
+    Raises:
+        JournalError: as `read_journal`.
+    """
+    about = _header(Path(path), _lines(Path(path)), session).get("about")
+    return about if isinstance(about, dict) else {}
 
 
 def read_view(path: Path | str, reference: Mapping[str, Any]) -> View:
@@ -198,6 +204,14 @@ def read_view(path: Path | str, reference: Mapping[str, Any]) -> View:
         raise JournalError(f"{file}: cannot be read: {error}") from error
     stamp = float(arrays.pop("stamp"))
     return View(**arrays, stamp=stamp)
+
+
+def _header(path: Path, lines: Sequence[tuple[int, dict[str, Any]]], session: int) -> dict[str, Any]:
+    headers = [line for _, line in lines if "format" in line]
+    try:
+        return headers[session]
+    except IndexError as error:
+        raise JournalError(f"{path}: has {len(headers)} sessions; there is none at position {session}") from error
 
 
 def _entry(path: Path, number: int, line: Mapping[str, Any]) -> Entry:

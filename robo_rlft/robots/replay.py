@@ -13,7 +13,8 @@ from typing import Any
 
 from robo_rlft.driver import DriverError, Mode, Motion, Pose, Status, View, Wrench
 from robo_rlft.robots.encoding import decode, decode_error, encode
-from robo_rlft.robots.journal import Entry, JournalError, read_journal, read_view
+from robo_rlft.robots.journal import Entry, JournalError, read_about, read_journal, read_view
+from robo_rlft.robots.limits import Limits
 
 # Programs ask these as often as they like, so they are answered with what was last recorded by then.
 FREE = frozenset({"connect", "close", "serial", "status", "force", "stop"})
@@ -38,6 +39,7 @@ class ReplayDriver:
             raise ValueError(f"tolerance: expected a number that is not negative, got {tolerance!r}")
         self._path, self._tolerance = Path(journal), tolerance
         entries = read_journal(self._path, session=session)
+        self.limits = _limits(read_about(self._path, session=session))
         self._strict = [entry for entry in entries if entry.call not in FREE]
         self._free = {name: [entry for entry in entries if entry.call == name] for name in FREE}
         self._next = 0  # in `_strict`
@@ -195,3 +197,11 @@ def _number(value: Any) -> bool:
 
 def _shown(args: Any) -> str:
     return ", ".join(f"{key}={value}" for key, value in dict(args).items())
+
+
+def _limits(about: Mapping[str, Any]) -> Limits | None:
+    """Return the recorded robot's limits, by which speeds are chosen; None for one that had none."""
+    try:
+        return Limits(**about["limits"])
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robo_rlft.env import SUCCESS, EnvState, TabletopEnv
 from robo_rlft.records import Observation, PickPlace
@@ -224,13 +225,27 @@ def _step(env: TabletopEnv, state: EnvState, action: Any, final_picture: bool) -
 
 def _demonstrate(env: TabletopEnv, seed: int, demonstrator: Demonstrator) -> Episode:
     rng = np.random.default_rng([seed, 7])  # the demonstrator's own errors, apart from the scene's randomness
+
+    def choose(state: EnvState) -> npt.NDArray[np.int64]:
+        return env.to_action(demonstrator(env.task, env.layout(state), state.poses, rng=rng))
+
+    return record_episode(env, seed, choose)
+
+
+def record_episode(env: TabletopEnv, seed: int, choose: Callable[[EnvState], npt.NDArray[np.int64]]) -> Episode:
+    """Act in a scene until its episode is over, and return the record.
+
+    Args:
+        env: the environment.
+        seed: of the scene.
+        choose: gives the action for a state, as the environment takes it.
+    """
     state = env.start(seed)
     goal = state.goal
     assert goal is not None
     pictures, actions, rewards, attempts = [env.look(state)], [], [], []
     while True:
-        intent = demonstrator(env.task, env.layout(state), state.poses, rng=rng)
-        action = env.to_action(intent)
+        action = choose(state)
         result = env.act(state, action)
         state = result.state
         actions.append(action)

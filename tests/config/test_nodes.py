@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from robo_rlft.config import ConfigError, build, check_node, target_class
+from robo_rlft.sim import floating
 
 
 class Inner:
@@ -126,6 +127,8 @@ def test_a_constructors_refusal_names_the_node() -> None:
         "robo_rlft.config.nodes.TypeAdapter",
         "robo_rlft.config.nodes.build",
         "robo_rlft.nowhere.Thing",
+        "robo_rlft.sim.floating._Filmer",
+        "robo_rlft.robots.ur.driver._UrDriver",
         "stand_in.function",
         "robo_rlft",
     ],
@@ -133,6 +136,18 @@ def test_a_constructors_refusal_names_the_node() -> None:
 def test_a_target_that_is_not_a_class_of_ours_is_refused(target: str) -> None:
     with pytest.raises(ConfigError):
         target_class(target, trust=("stand_in.function",))
+
+
+@pytest.mark.parametrize("target", ["stand_in._Hidden", "_stand_in.Inner", "stand_in._part.Inner"])
+def test_what_is_private_is_refused_even_if_trusted(target: str) -> None:
+    with pytest.raises(ConfigError, match="names what is private"):
+        target_class(target, trust=[target])
+
+
+def test_a_public_name_for_a_private_class_of_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robo_rlft.sim.floating.Public", floating._Filmer, raising=False)
+    with pytest.raises(ConfigError, match="is the private class _Filmer"):
+        target_class("robo_rlft.sim.floating.Public")
 
 
 def test_a_foreign_class_needs_the_users_word() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from robo_rlft.commands import collect, evaluate, train
-from robo_rlft.config import build, compose, groups
+from robo_rlft.commands.robots import robot_problems
+from robo_rlft.config import ConfigError, build, compose, groups
 from robo_rlft.config.compose import root_groups
 from robo_rlft.geometry import Workspace
 
@@ -19,17 +20,35 @@ CHOICES = [
     for group in root_groups(command)
     for option in groups().get(group, [])
 ]
+SCENES = ("sim_floating",)  # robots that build their scenes anew
+# What has no sensible default.
+NEEDED = {"replay": ["robot.journal=journal.jsonl"], "real_ur": ["robot.host=127.0.0.2"]}
 WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "workspace")
 
 
 @pytest.mark.parametrize(("command", "group", "option"), CHOICES)
 def test_an_option_fits_its_constructor(command: str, group: str, option: str) -> None:
-    composed = compose(command, [f"{group}={option}"])
-    COMMANDS[command].check_config(composed)
+    composed = compose(command, [f"{group}={option}", *NEEDED.get(option, ())])
     assert composed.choices[group] == option
+    if group == "robot" and option not in SCENES:
+        with pytest.raises(ConfigError, match="builds its scenes anew"):
+            COMMANDS[command].check_config(composed)
+    else:
+        COMMANDS[command].check_config(composed)
 
 
-@pytest.mark.parametrize(("group", "option"), sorted({(g, o) for _, g, o in CHOICES if g in WITHOUT_WEIGHTS}))
+@pytest.mark.parametrize("robot", groups()["robot"])
+@pytest.mark.parametrize("camera", groups()["camera"])
+def test_a_robot_and_a_camera_fit_their_constructors(robot: str, camera: str) -> None:
+    needed = [*NEEDED.get(robot, ()), *NEEDED.get(camera, ())]
+    composed = compose("deploy", [f"robot={robot}", f"camera={camera}", *needed])
+    assert robot_problems(composed) == []
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    sorted({(g, o) for _, g, o in CHOICES if g in WITHOUT_WEIGHTS and (g != "robot" or o in SCENES)}),
+)
 def test_an_option_is_built(group: str, option: str) -> None:
     command = next(c for c, g, _ in CHOICES if g == group)
     node = compose(command, [f"{group}={option}"]).values[group]
@@ -48,12 +67,12 @@ def test_a_policy_is_built_on_an_untrained_encoder(option: str) -> None:
 
 
 def test_every_group_with_options_belongs_to_a_command() -> None:
-    used = {group for command in (*COMMANDS, "run") for group in root_groups(command)}
+    used = {group for command in (*COMMANDS, "run", "deploy") for group in root_groups(command)}
     assert set(groups()) == used
 
 
 def test_options_live_in_a_folder_a_choice() -> None:
     root = Path(__file__).parents[2] / "conf"
     assert sorted(p.stem for p in root.glob("*.yaml")) == sorted(
-        ["collect", "doctor", "evaluate", "figure", "report", "run", "train"]
+        ["calibrate", "collect", "deploy", "doctor", "evaluate", "figure", "loopback", "report", "run", "train"]
     )
