@@ -114,6 +114,9 @@ class RobotDriver(Protocol):
     Every method may raise `DriverError`. After `ConnectionLost`, `RobotStopped` or `DeadlineExceeded` a driver answers
     every command that moves or grips with `OperatorNeeded` until `recover` was called; what it says of poses and
     forces is fresh or an error, never a remembered value. After `Refused` it goes on as if nothing had been asked.
+
+    A driver whose tool ends `home` at a pose that can be told in advance also offers `home_pose() -> Pose`; a safety
+    envelope lets no other driver go home, since it cannot check where that is.
     """
 
     def connect(self) -> None:
@@ -129,7 +132,10 @@ class RobotDriver(Protocol):
         """Return how the robot is now; raises nothing: a lost robot is `Mode.DISCONNECTED`."""
 
     def observe(self) -> tuple[View, ...]:
-        """Return one fresh view per camera."""
+        """Return one fresh view per camera.
+
+        A camera that fails is a `DriverError` that locks nothing: look again once it is mended.
+        """
 
     def tool_pose(self) -> Pose:
         """Return the pose of the tool's tip."""

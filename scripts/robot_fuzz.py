@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from robo_rlft.commands.runs import commit, versions
 from robo_rlft.driver import Mode, Pose, Refused
-from robo_rlft.robots.limits import RULES
+from robo_rlft.robots.safety.limits import RULES
 from robo_rlft.robots.ur import RealUr
 from tests.robots import fuzz
 from tests.robots.controller import controller

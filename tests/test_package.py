@@ -18,7 +18,7 @@ from robo_rlft.config import ConfigError
 from robo_rlft.driver import Pose
 from robo_rlft.geometry import Workspace
 from robo_rlft.robots.primitives import PickAndPlace
-from robo_rlft.robots.recorder import Recorder
+from robo_rlft.robots.recording.recorder import Recorder
 from robo_rlft.sim.floating import FloatingGripper
 from robo_rlft.tasks.objects import make_object
 
@@ -45,10 +45,10 @@ import robo_rlft
 from robo_rlft.driver import Pose
 from robo_rlft.perception import fuse
 from robo_rlft.records import Observation
-from robo_rlft.robots.limits import HARD_CAP
+from robo_rlft.robots.safety.limits import HARD_CAP
 from robo_rlft.robots.primitives import PickAndPlace
-from robo_rlft.robots.profile import Profile
-from robo_rlft.robots.replay import ReplayDriver
+from robo_rlft.robots.safety.profile import Profile
+from robo_rlft.robots.recording.replay import ReplayDriver
 from robo_rlft.robots.ur import RealUr
 
 policy = robo_rlft.load_policy(sys.argv[1])

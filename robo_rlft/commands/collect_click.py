@@ -7,6 +7,7 @@ in words what is to be done, and says whether it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ from rich.console import Console
 
 from robo_rlft.apps.click import ClickDemonstrator, Desk
 from robo_rlft.apps.click_server import ClickPage
-from robo_rlft.commands.deploy_prompts import FAILURE_WORDS, ConsoleOperator
+from robo_rlft.commands.deploy.prompts import FAILURE_WORDS, ConsoleOperator
 from robo_rlft.commands.environment import environment_factory
 from robo_rlft.commands.live_episode import REAL_PHASE, REAL_SPLIT, REAL_TASK, LiveEpisode, Occasion
+from robo_rlft.commands.process import sigterm_as_ctrl_c
 from robo_rlft.commands.robots import build_robot, is_real
 from robo_rlft.commands.runs import Run
 from robo_rlft.config import Composed, ConfigError, build
@@ -56,7 +58,7 @@ def collect_by_click(
         recorder: LiveTable | SimulatedTable = _live_table(composed, opened)
     else:
         recorder = SimulatedTable(environment_factory(values, trust=composed.trust)())
-    try:
+    with sigterm_as_ctrl_c(), closing(recorder):
         recorder.connect()
         missing = [seed for seed in seeds if not writer.path(**recorder.place, seed=seed).exists()]
         there = [read_episode(writer.path(**recorder.place, seed=s)) for s in seeds if s not in set(missing)]
@@ -74,8 +76,6 @@ def collect_by_click(
                 desk.say(_came(episode))
                 console.print(f"{done}/{len(seeds)}, success {successes / done:.2f}", markup=False)
             desk.end(f"All {len(seeds)} are shown. Thank you; this page can be closed.")
-    finally:
-        recorder.close()
     return successes
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,3 +25,13 @@ def prepare(values: Mapping[str, Any]) -> None:
     torch.manual_seed(seed)
     # Workers of EnvPool step physics: one thread each is all they can use.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C while the context lasts: whoever moves a robot stops it before the program ends."""
+    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -13,12 +13,12 @@ from typing import Any
 from robo_rlft.config import Composed, ConfigError, build, check_node, target_class
 from robo_rlft.config.nodes import TARGET, parameters_of
 from robo_rlft.driver import RobotDriver
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.operator import Operator
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.operator import Operator
 
 REAL = "real_"  # how the names of options begin that move steel
 SIMULATED = "robo_rlft.sim."
-REPLAY = "robo_rlft.robots.replay.ReplayDriver"
+REPLAY = "robo_rlft.robots.recording.replay.ReplayDriver"
 CLICK = "robo_rlft.apps.click.ClickDemonstrator"
 ENVELOPE = f"{SafetyEnvelope.__module__}.{SafetyEnvelope.__qualname__}"
 ENVELOPE_KEYS = ("profile", "limits", "dry_run", "confirm", "stale")  # of a foreign driver's node, for its envelope

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from robo_rlft.driver import Pose, Refused, RobotDriver, View
 from robo_rlft.geometry import Workspace
 from robo_rlft.perception import fuse
-from robo_rlft.robots.dry_run import Planned
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.limits import Limits, check_move
 from robo_rlft.robots.plan import Plan
 from robo_rlft.robots.primitives import PickAndPlace, PickPlaceOutcome
+from robo_rlft.robots.safety.dry_run import Planned
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.limits import Limits, check_move
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.geometry import quaternion_yaw, yaw_quaternion
-from robo_rlft.robots.limits import Limits
+from robo_rlft.robots.safety.limits import Limits
 
 TRAVEL_HEIGHT = 0.16  # metres above the table; what is carried clears what stands
 APPROACH_HEIGHT = 0.03  # metres above the highest thing under the tool; from there on slowly

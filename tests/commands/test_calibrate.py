@@ -15,21 +15,22 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from robo_rlft.commands import calibrate, calibrate_measure
-from robo_rlft.commands.calibrate_drawing import GridPicture, board_page, page_bytes, share_seen
-from robo_rlft.commands.calibrate_files import Samples, read_depth, read_intrinsics, read_points, write_samples
+from robo_rlft.commands.calibrate import command as calibrate
+from robo_rlft.commands.calibrate import measure as calibrate_measure
+from robo_rlft.commands.calibrate.drawing import GridPicture, board_page, page_bytes, share_seen
+from robo_rlft.commands.calibrate.files import Samples, read_depth, read_intrinsics, read_points, write_samples
 from robo_rlft.commands.errors import is_user_error
 from robo_rlft.config import ConfigError, UserError, build, compose, groups
 from robo_rlft.driver import Pose
 from robo_rlft.geometry import Workspace
-from robo_rlft.robots.calibration import Calibration, CalibrationError, read_calibration, write_calibration
-from robo_rlft.robots.camera_pose import project
+from robo_rlft.robots.calibration.camera_pose import project
+from robo_rlft.robots.calibration.charuco import Board, detect
+from robo_rlft.robots.calibration.file import Calibration, CalibrationError, read_calibration, write_calibration
+from robo_rlft.robots.calibration.rigid import Array, inverse, quaternion_from_rotation, rotation_from_vector, transform
 from robo_rlft.robots.cameras import CheckedCamera, Frame
 from robo_rlft.robots.cameras.placing import table_depth
-from robo_rlft.robots.charuco import Board, detect
-from robo_rlft.robots.rigid import Array, inverse, quaternion_from_rotation, rotation_from_vector, transform
-from tests.robots.boards import photograph
-from tests.robots.calibrations import LENS, example, looking
+from tests.robots.calibration.boards import photograph
+from tests.robots.calibration.calibrations import LENS, example, looking
 
 TRUTH = looking((1.1, 0.2, 1.0), (0.5, 0.0, 0.0))
 PLACES = [(x, y) for x in (0.27, 0.73) for y in (-0.48, -0.16, 0.16, 0.48)]

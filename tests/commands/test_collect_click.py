@@ -14,7 +14,7 @@ from robo_rlft.apps.click import Desk
 from robo_rlft.commands.cli import main
 from robo_rlft.commands.collect_click import LiveTable
 from robo_rlft.geometry import Workspace
-from robo_rlft.robots.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
 from robo_rlft.rollout.episode import Episode
 from tests.robots.fakes import FakeArm, FakeOperator, Faults
 from tests.robots.fuzz import EXAMPLE

@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from robo_rlft.commands import deploy_session
 from robo_rlft.commands.cli import main
-from robo_rlft.commands.deploy import deploy
-from robo_rlft.commands.deploy_prompts import ConsoleOperator
-from robo_rlft.commands.deploy_session import SessionEnded
+from robo_rlft.commands.deploy import session as deploy_session
+from robo_rlft.commands.deploy.command import deploy
+from robo_rlft.commands.deploy.prompts import ConsoleOperator
+from robo_rlft.commands.deploy.session import SessionEnded
 from robo_rlft.config import UserError, compose
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.demonstrations import DemonstrationData
 from robo_rlft.data.episodes import EpisodeError, read_episodes
 from robo_rlft.driver import DeadlineExceeded, Mode, RobotDriver
 from robo_rlft.language.instruction import InstructionError
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.profile import read_profile
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.profile import read_profile
 from tests.robots.fakes import FakeArm, Faults
 from tests.robots.fuzz import EXAMPLE
 

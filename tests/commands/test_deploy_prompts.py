@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from robo_rlft.commands.deploy_prompts import ConsoleOperator
+from robo_rlft.commands.deploy.prompts import ConsoleOperator
 from robo_rlft.rollout.episode import FAILURES
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robo_rlft.commands.deploy import Told, read_sentences
+from robo_rlft.commands.deploy.command import Told, read_sentences
 from robo_rlft.language.instruction import InstructionError
 
 

@@ -18,8 +18,8 @@ from robo_rlft.commands.robots import JOURNAL, build_robot, is_real, robot_probl
 from robo_rlft.config import Composed, ConfigError, compose
 from robo_rlft.driver import DriverError, Pose, RobotDriver
 from robo_rlft.policies.io import PolicyFileError, load_policy
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.replay import ReplayDriver
+from robo_rlft.robots.recording.replay import ReplayDriver
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
 from robo_rlft.sim.floating import FloatingGripper
 from tests.policies.test_io import rewrite
 
@@ -190,8 +190,8 @@ def test_which_robots_could_move_a_machine() -> None:
         return is_real({"robot": {"_target_": target}}, trust=trust)
 
     assert not real("robo_rlft.sim.floating.FloatingGripper")
-    assert not real("robo_rlft.robots.replay.ReplayDriver")
-    assert real("robo_rlft.robots.envelope.SafetyEnvelope")
+    assert not real("robo_rlft.robots.recording.replay.ReplayDriver")
+    assert real("robo_rlft.robots.safety.envelope.SafetyEnvelope")
     assert real("my_arm.MyArm", "my_arm.MyArm")
     assert real("nowhere.Robot")
     assert not is_real({"task": {}})
@@ -201,7 +201,7 @@ REAL = {
     "by its option's name": ["robot=real_my_arm"],
     "by a name that is an option of nobody": ["robot=real_franka"],
     "by its class": ["robot._target_=my_arm.MyArm", TRUST],
-    "by the envelope's class": ["robot._target_=robo_rlft.robots.envelope.SafetyEnvelope"],
+    "by the envelope's class": ["robot._target_=robo_rlft.robots.safety.envelope.SafetyEnvelope"],
     "by an option with a harmless name": ["robot=harmless"],
     "by an option of another group": ["workspace=sneaky"],
 }
@@ -279,7 +279,7 @@ def test_a_robot_that_builds_no_scenes_is_refused_with_what_to_do_instead(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    replay = ["robot._target_=robo_rlft.robots.replay.ReplayDriver"]
+    replay = ["robot._target_=robo_rlft.robots.recording.replay.ReplayDriver"]
     for told in (["robot=real_my_arm", TRUST, CELL], replay):
         more = ["algorithm=rloo"] if command == "train" else []
         assert main(["--config-dir", str(EXAMPLE / "conf"), command, *more, *told]) == 2

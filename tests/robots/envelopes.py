@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from robo_rlft.driver import Pose, Refused
-from robo_rlft.robots.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
 from tests.robots.fakes import FakeArm, FakeOperator
 from tests.robots.fuzz import EXAMPLE
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from robo_rlft.driver import Pose
-from robo_rlft.robots.limits import HARD_CAP, Limits, narrowed, strictest
-from robo_rlft.robots.profile import read_profile
+from robo_rlft.robots.safety.limits import HARD_CAP, Limits, narrowed, strictest
+from robo_rlft.robots.safety.profile import read_profile
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "cell.yaml"
 NARROWED = {"step": 0.3}

@@ -9,9 +9,9 @@ import pytest
 
 from robo_rlft.driver import Motion, Pose
 from robo_rlft.robots.conformance import DriverConformance, Thing
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.limits import HARD_CAP
-from robo_rlft.robots.profile import Profile
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.limits import HARD_CAP
+from robo_rlft.robots.safety.profile import Profile
 from robo_rlft.sim.floating import FloatingGripper
 from tests.robots.test_conformance_sim import BLOCK, gripper_with_a_block
 

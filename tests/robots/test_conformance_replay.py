@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from robo_rlft.robots.conformance import DriverConformance, Thing
-from robo_rlft.robots.recorder import Recorder
-from robo_rlft.robots.replay import ReplayDriver
+from robo_rlft.robots.recording.recorder import Recorder
+from robo_rlft.robots.recording.replay import ReplayDriver
 from tests.robots.test_conformance_sim import BLOCK, gripper_with_a_block
 
 

@@ -12,8 +12,8 @@ import pytest
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.robots.cameras.loopback import LoopbackCamera
 from robo_rlft.robots.conformance import DriverConformance, Thing
-from robo_rlft.robots.limits import HARD_CAP
-from robo_rlft.robots.profile import Profile
+from robo_rlft.robots.safety.limits import HARD_CAP
+from robo_rlft.robots.safety.profile import Profile
 from robo_rlft.robots.stage import StageClient
 from robo_rlft.robots.ur import RealUr
 from robo_rlft.tasks.objects import make_object

@@ -31,8 +31,7 @@ class Camera(Protocol):
         """Return a picture that was taken after the call.
 
         Raises:
-            ConnectionLost: the camera is gone, hangs, or repeats itself.
-            ViewError: the picture cannot be used.
+            ViewError: the camera is gone, hangs or repeats itself, or the picture cannot be used.
         """
 
 

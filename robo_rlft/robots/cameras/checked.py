@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from robo_rlft.driver import ConnectionLost, DriverError, Pose, View
+from robo_rlft.driver import DriverError, Pose, View
 from robo_rlft.perception import ViewError, check_view
-from robo_rlft.robots.calibration import Calibration, CalibrationError, read_calibration
+from robo_rlft.robots.calibration.file import Calibration, CalibrationError, read_calibration
+from robo_rlft.robots.calibration.rigid import inverse, vector_from_rotation, world_from_tool
 from robo_rlft.robots.cameras.camera import Frame, FrameSource
 from robo_rlft.robots.cameras.placing import Placing
-from robo_rlft.robots.rigid import inverse, vector_from_rotation, world_from_tool
 
 STALE = 0.2  # seconds; an older picture shows a scene that may have changed
 PATIENCE = 0.9  # seconds that a picture may take, so that a hung camera is an error within 1 s
@@ -65,8 +65,8 @@ class PictureGuard:
             stamp: should be a time in the last `stale` seconds, and later than any before.
 
         Raises:
-            ConnectionLost: it is old, has no new stamp, or is the same picture once more.
-            ViewError: it is not a picture, has another size, or a depth that is not finite.
+            ViewError: it is old, has no new stamp, is the same picture once more or no picture, has another size, or a
+                depth that is not finite.
         """
         self._check_arrays(color, depth)
         if not isinstance(stamp, int | float | np.floating) or not math.isfinite(stamp):
@@ -78,12 +78,12 @@ class PictureGuard:
                 "exposure"
             )
         if age > self._stale:
-            raise ConnectionLost(
+            raise ViewError(
                 f"{self._name}: the picture is {age:.2f} s old, expected at most {self._stale:g} s; the camera or its "
                 "cable is too slow: lower its resolution, or use another port"
             )
         if stamp <= self._stamp:
-            raise ConnectionLost(
+            raise ViewError(
                 f"{self._name}: the picture's stamp {stamp:.3f} s is not later than the one before; the camera is "
                 "frozen: plug it out and in"
             )
@@ -91,7 +91,7 @@ class PictureGuard:
         digest = hashlib.blake2b(np.ascontiguousarray(color).data, digest_size=16).digest()
         same, self._digest = digest == self._digest, digest
         if same and not self._noiseless:
-            raise ConnectionLost(
+            raise ViewError(
                 f"{self._name}: two pictures are the same in every byte, which a sensor's noise makes impossible; the "
                 "camera is frozen, or its lens is covered"
             )
@@ -191,11 +191,10 @@ class CheckedCamera:
         """Return a fresh picture as the device gives it.
 
         Raises:
-            ConnectionLost: the camera is gone, hangs, or repeats itself.
-            ViewError: the picture cannot be used.
+            ViewError: the camera is gone, hangs or repeats itself, or the picture cannot be used.
         """
         if self._worker is None:
-            raise ConnectionLost(f"{self.name} is not connected; call connect() first")
+            raise ViewError(f"{self.name} is not connected; call connect() first")
         frame = self._worker.call(self._source.read, self._patience)
         if not isinstance(frame, Frame):
             raise ViewError(f"{self.name}: expected a Frame of the camera's driver, got {type(frame).__name__}")
@@ -207,8 +206,7 @@ class CheckedCamera:
 
         Raises:
             CalibrationError: there is no calibration, or it is not this camera's.
-            ConnectionLost: the camera is gone, hangs, or repeats itself.
-            ViewError: the picture cannot be used.
+            ViewError: the camera is gone, hangs or repeats itself, or the picture cannot be used.
         """
         mounted = self.calibration is not None and self.calibration.mount == "tool"
         if mounted and self._tool_pose is None:
@@ -266,19 +264,19 @@ class _Worker:
         """Return what `function` returns.
 
         Raises:
-            DriverError: as `function` raised it; any other exception comes as `ConnectionLost`.
-            ConnectionLost: it took longer than `patience` seconds; what it returns later is lost.
+            DriverError: as `function` raised it; any other exception comes as `ViewError`.
+            ViewError: it took longer than `patience` seconds; what it returns later is lost.
         """
         job = _Job(function)
         self._jobs.put(job)
         if not job.done.wait(patience):
             job.wanted = False
-            raise ConnectionLost(f"{self._name} gave no answer within {patience:g} s; see its cable and its power")
+            raise ViewError(f"{self._name} gave no answer within {patience:g} s; see its cable and its power")
         if job.error is None:
             return job.result  # type: ignore[no-any-return]  # what the function returned
         if isinstance(job.error, DriverError):
             raise job.error
-        raise ConnectionLost(
+        raise ViewError(
             f"{self._name} dropped out: {type(job.error).__name__}: {job.error}; see its cable and its power"
         ) from job.error
 

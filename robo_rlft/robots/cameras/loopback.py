@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from robo_rlft.driver import ConnectionLost, DriverError, View
+from robo_rlft.driver import DriverError, View
 from robo_rlft.perception import ViewError
 from robo_rlft.robots.cameras.camera import Frame
 from robo_rlft.robots.cameras.checked import CheckedCamera
@@ -74,7 +74,7 @@ class _LoopbackSource:
             view = self._stage.view()
         except DriverError as error:
             self.close()  # so that the next picture connects anew
-            raise ConnectionLost(f"camera of {self._host}: {error}") from error
+            raise ViewError(f"camera of {self._host}: {error}") from error
         # The simulated camera's axis goes through its picture's middle.
         size = tuple(round(2 * float(center)) for center in view.intrinsics[:2, 2])
         if view.color.shape[1::-1] != size:

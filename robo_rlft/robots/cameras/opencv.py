@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 import cv2
 import numpy as np
 
-from robo_rlft.driver import ConnectionLost
+from robo_rlft.perception import ViewError
 from robo_rlft.robots.cameras.camera import Frame
 from robo_rlft.robots.cameras.checked import CheckedCamera
 
@@ -86,7 +86,7 @@ class _OpenCvSource:
         capture = self._open(self._address)
         if not capture.isOpened():
             capture.release()
-            raise ConnectionLost(
+            raise ViewError(
                 f"camera {self._address} does not open; see that it is plugged in, that no other program uses it, and "
                 "that camera.source is its index (0, 1, ...) or its stream's address"
             )
@@ -130,4 +130,4 @@ class _OpenCvSource:
     def _drop(self, what: str) -> NoReturn:
         """Release the camera, so that the next picture opens it anew."""
         self.close()
-        raise ConnectionLost(f"camera {self._address} {what}; see its cable and its power")
+        raise ViewError(f"camera {self._address} {what}; see its cable and its power")

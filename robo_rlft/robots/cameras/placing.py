@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_rlft.driver import Pose, View
-from robo_rlft.robots.calibration import Calibration, CalibrationError
+from robo_rlft.robots.calibration.file import Calibration, CalibrationError
+from robo_rlft.robots.calibration.rigid import world_from_tool
 from robo_rlft.robots.cameras.camera import Frame
-from robo_rlft.robots.rigid import world_from_tool
 
 _FOCAL_TOLERANCE = 0.01  # of the focal length, between a device's word and the calibration's
 _CENTER_TOLERANCE = 0.01  # of the picture's width

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from robo_rlft.driver import ConnectionLost, DriverError
+from robo_rlft.driver import DriverError
+from robo_rlft.perception import ViewError
 from robo_rlft.robots.cameras.camera import Frame
 from robo_rlft.robots.cameras.checked import CheckedCamera
 
@@ -86,7 +87,7 @@ class _RealSenseSource:
         try:
             profile = pipeline.start(config)
         except RuntimeError as error:
-            raise ConnectionLost(
+            raise ViewError(
                 f"no RealSense answers at {self.size[0]} x {self.size[1]} pixels, {self._rate} a second ({error}); see "
                 "that it is on a USB 3 port, that no other program uses it, and that it has this mode"
             ) from error
@@ -162,7 +163,7 @@ class _RealSenseSource:
             self.close()
         except RuntimeError:
             self._pipeline = None
-        raise ConnectionLost(f"the RealSense dropped out: {what}; see its cable, a USB 3 port, and its power")
+        raise ViewError(f"the RealSense dropped out: {what}; see its cable, a USB 3 port, and its power")
 
 
 def _client() -> Any:

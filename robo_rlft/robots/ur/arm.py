@@ -17,6 +17,7 @@ from typing import Any, Protocol
 PLAYING = 2  # of runtime_state, in RTDE
 VARIABLES = (
     "timestamp",
+    "actual_q",
     "actual_TCP_pose",
     "actual_TCP_speed",
     "actual_TCP_force",
@@ -117,6 +118,7 @@ class ArmLink:
             "stamp": stamp,
             "age": now - self._advanced,
             "connected": bool(receive.isConnected()),
+            "joints": list(receive.getActualQ()),
             "pose": list(receive.getActualTCPPose()),
             "speed": list(receive.getActualTCPSpeed()),
             "force": list(receive.getActualTCPForce()),

@@ -32,7 +32,7 @@ from robo_rlft.driver import (
     check_motion,
 )
 from robo_rlft.geometry import yaw_quaternion
-from robo_rlft.robots.cameras import Camera
+from robo_rlft.robots.cameras import Camera, CheckedCamera
 from robo_rlft.robots.ur import dashboard
 from robo_rlft.robots.ur.frames import BaseFrame
 from robo_rlft.robots.ur.motion import COMMAND_SECONDS, LOOK_SECONDS, MotionSettings, Supervisor
@@ -91,6 +91,8 @@ class _UrDriver:
         self._listen()
         try:
             for camera in self._cameras:
+                if isinstance(camera, CheckedCamera):
+                    camera.follow(self.tool_pose)
                 camera.connect()
         except Exception:
             self.close()

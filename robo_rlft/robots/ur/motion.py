@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from robo_rlft.driver import ConnectionLost, DeadlineExceeded, DriverError, Motion, Pose, RobotStopped
 from robo_rlft.robots.ur.frames import BaseFrame, Vector, angle_between, line_seconds
 from robo_rlft.robots.ur.process import AskFailed, Link
 from robo_rlft.robots.ur.state import UrState, read_state
+from robo_rlft.robots.ur.wrist import legs
 
 SUPERVISOR_PERIOD = 0.01  # seconds between two looks at a moving arm
 MOVING_STALE = 0.18  # seconds; a moving arm's state is never older, so that a silence of 0.2 s is never missed
@@ -29,7 +31,7 @@ SETTLE_SECONDS = 0.25  # at the end, to be within the tolerance
 JOURNAL_PERIOD = 0.02  # seconds between two states for `on_state`, at least
 TARE_LOOKS = 4
 DISTANCE = 0.001  # metres, of the target
-ANGLE = 0.01  # radians
+ANGLE = 0.03  # radians; 5 mm at the end of something of 15 cm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +68,21 @@ class Supervisor:
         start = self._look("state")
         start.demand()
         tare = self._tare() if stop_on_contact else None
+        ways = legs(start.pose, target, joints=start.joints, frame=self._frame)
         if deadline is None:
-            deadline = 1.5 * line_seconds(start.pose, target, speed=speed, acceleration=acceleration) + 2.0
+            ends = pairwise([start.pose, *ways])
+            deadline = 1.5 * sum(line_seconds(a, b, speed=speed, acceleration=acceleration) for a, b in ends) + 2.0
+        began, touched = time.monotonic(), False
         try:
-            before = self._begin(target, speed=speed, acceleration=acceleration)
-            touched = self._watch(start, target, before, tare=tare, deadline=deadline)
-            if touched:
-                self._halt()
-            reached = self._look("rest")
-            reached.demand()
+            for leg in ways:
+                before = self._begin(leg, speed=speed, acceleration=acceleration)
+                touched = self._watch(start, leg, before, tare=tare, began=began, deadline=deadline)
+                if touched:
+                    self._halt()
+                reached = self._look("rest")
+                reached.demand()
+                if touched:
+                    break
         except AskFailed as error:
             self._give_up()
             raise RobotStopped(f"the controller did not take the motion: {error}") from error
@@ -94,9 +102,18 @@ class Supervisor:
         before = answer["before"]
         return None if before is None else int(before[0])
 
-    def _watch(self, start: UrState, target: Pose, before: int | None, *, tare: Vector | None, deadline: float) -> bool:
+    def _watch(
+        self,
+        start: UrState,
+        target: Pose,
+        before: int | None,
+        *,
+        tare: Vector | None,
+        began: float,
+        deadline: float,
+    ) -> bool:
         """Return whether the tool touched something; False at the target."""
-        began = due = time.monotonic()
+        sent = due = time.monotonic()
         ended: float | None = None
         while True:
             due = max(due + SUPERVISOR_PERIOD, time.monotonic())
@@ -113,7 +130,7 @@ class Supervisor:
                     f"{1000 * math.dist(state.pose.position, target.position):.1f} mm away from it and was told to stop"
                 )
             operation, running = state.operation or (before, False)
-            if operation == before and now - began > BEGIN_SECONDS:
+            if operation == before and now - sent > BEGIN_SECONDS:
                 raise RobotStopped(f"the controller took the motion, and did not begin it within {BEGIN_SECONDS:g} s")
             if operation == before or running:
                 continue

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from robo_rlft.robots.cameras import Camera
-from robo_rlft.robots.envelope import SafetyEnvelope
-from robo_rlft.robots.limits import HARD_CAP, Limits, narrowed, strictest
-from robo_rlft.robots.operator import Confirm, Operator
-from robo_rlft.robots.profile import Profile, read_profile
+from robo_rlft.robots.safety.envelope import SafetyEnvelope
+from robo_rlft.robots.safety.limits import HARD_CAP, Limits, narrowed, strictest
+from robo_rlft.robots.safety.operator import Confirm, Operator
+from robo_rlft.robots.safety.profile import Profile, read_profile
 from robo_rlft.robots.ur.driver import _UrDriver
 from robo_rlft.robots.ur.frames import BaseFrame
 from robo_rlft.robots.ur.motion import MotionSettings

@@ -41,6 +41,7 @@ SAFETY = (  # bit, mode, in words; the worst first
 class UrState:
     """One answer of the link, in the world's frame."""
 
+    joints: tuple[float, ...]  # radians, six
     pose: Pose
     speed: float  # m/s, of the tip
     turning: float  # rad/s
@@ -83,6 +84,7 @@ class UrState:
     def plain(self) -> dict[str, Any]:
         """Return what a journal keeps."""
         return {
+            "joints": list(self.joints),
             "position": list(self.pose.position),
             "quaternion": list(self.pose.quaternion),
             "speed": self.speed,
@@ -103,12 +105,15 @@ def read_state(answer: dict[str, Any], frame: BaseFrame, *, stale: float) -> UrS
     Raises:
         ConnectionLost: the controller's numbers are none.
     """
-    pose, speed, force = answer["pose"], answer["speed"], answer["force"]
-    if not all(len(six) == 6 and all(math.isfinite(v) for v in six) for six in (pose, speed, force)):
-        raise ConnectionLost(f"the controller says what is no state: pose {pose}, speed {speed}, force {force}")
+    joints, pose, speed, force = (answer[name] for name in ("joints", "pose", "speed", "force"))
+    if not all(len(six) == 6 and all(math.isfinite(v) for v in six) for six in (joints, pose, speed, force)):
+        raise ConnectionLost(
+            f"the controller says what is no state: joints {joints}, pose {pose}, speed {speed}, force {force}"
+        )
     mode, detail = _mode(answer, stale=stale)
     operation = answer["operation"]
     return UrState(
+        joints=tuple(joints),
         pose=frame.to_world(pose),
         speed=math.hypot(*speed[:3]),
         turning=math.hypot(*speed[3:]),

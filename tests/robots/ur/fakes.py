@@ -37,6 +37,7 @@ class FakeLink:
             "stamp": 1.0,
             "age": 0.0,
             "connected": True,
+            "joints": [0.0] * 6,
             "pose": BaseFrame().to_controller(HERE),
             "speed": [0.0] * 6,
             "force": [0.0] * 6,

@@ -31,6 +31,7 @@ class FakeController:
         return SimpleNamespace(
             getTimestamp=lambda: self.time if self.frozen_at is None else self.frozen_at,
             isConnected=lambda: True,
+            getActualQ=lambda: [0.0] * 6,
             getActualTCPPose=lambda: POSE,
             getActualTCPSpeed=lambda: [0.0] * 6,
             getActualTCPForce=lambda: [0.0] * 6,

@@ -16,9 +16,9 @@ from robo_rlft.driver import (
     RobotStopped,
 )
 from robo_rlft.records import BodySpec, Part
-from robo_rlft.robots.limits import Limits
 from robo_rlft.robots.primitives import PickAndPlace
-from robo_rlft.robots.profile import Profile
+from robo_rlft.robots.safety.limits import Limits
+from robo_rlft.robots.safety.profile import Profile
 from robo_rlft.robots.ur import RealUr
 from robo_rlft.robots.ur.driver import _UrDriver
 from robo_rlft.robots.ur.frames import BaseFrame

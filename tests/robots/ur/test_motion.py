@@ -185,4 +185,4 @@ def test_states_are_told_while_it_moves_and_not_too_often(make_ur, ur_links):
     ur_links[0].ticks = 20  # 0.2 s
     driver.move(THERE, speed=0.2)
     assert 3 <= len(told) <= 14  # at most 50 a second
-    assert set(told[0]) == {"t", "position", "quaternion", "speed", "force", "mode", "age"}
+    assert set(told[0]) == {"t", "joints", "position", "quaternion", "speed", "force", "mode", "age"}

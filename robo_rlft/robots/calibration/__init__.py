@@ -1,0 +1,1 @@
+"""Where cameras stand: from points of the table or a ChArUco board, solved here."""

@@ -1,0 +1,1 @@
+"""What a robot was told and what it said, written down and played back."""
