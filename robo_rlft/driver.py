@@ -115,8 +115,9 @@ class RobotDriver(Protocol):
     every command that moves or grips with `OperatorNeeded` until `recover` was called; what it says of poses and
     forces is fresh or an error, never a remembered value. After `Refused` it goes on as if nothing had been asked.
 
-    A driver whose tool ends `home` at a pose that can be told in advance also offers `home_pose() -> Pose`; a safety
-    envelope lets no other driver go home, since it cannot check where that is.
+    A driver that can tell in advance how `home` goes also offers `home_way() -> Sequence[Pose]`: the ends of the
+    straight lines that it takes from where the tool is, the last of them home. A safety envelope lets no other driver
+    go home, since it cannot check the way.
     """
 
     def connect(self) -> None:

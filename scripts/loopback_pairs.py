@@ -150,6 +150,7 @@ def _answer(heard: str, table: Table) -> str | None:
         return "yes" if _next(table) else "no"
     if words.endswith("[yes/no]"):
         if "wants to use it again" in words:  # the sentence was given up
+            table.stage.clear()  # unlocked, as by a hand at the pendant
             _next(table)
         return "yes"
     if "what went wrong?" in words and words.endswith(":"):

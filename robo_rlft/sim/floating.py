@@ -197,14 +197,14 @@ class FloatingGripper:
                 return Motion(reached=self.tool_pose(), contact=True)
         return Motion(reached=self.tool_pose(), contact=False)
 
-    def home_pose(self) -> Pose:
-        """Return where `home` would end now."""
+    def home_way(self) -> tuple[Pose, ...]:
+        """Return where `home` would end now; it goes there in one line."""
         self._connected()
-        return replace_z(self._target, HOME.position[2])
+        return (replace_z(self._target, HOME.position[2]),)
 
     def home(self) -> None:
         """Rise straight out of the camera's sight; what is held stays held."""
-        self.move(self.home_pose(), speed=3.0)
+        self.move(self.home_way()[-1], speed=3.0)
 
     def grip(self) -> None:
         """Switch suction on: whatever movable thing the cup touches is held from now on."""

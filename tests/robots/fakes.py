@@ -53,7 +53,7 @@ class FakeArm:
 
     number: str = SERIAL
     start: Pose = HOME
-    homing: Pose | None = HOME  # what `home_pose` says; None: it cannot say
+    homing: Pose | None = HOME  # where `home_way` says that it ends; None: it cannot say
     faults: Faults = field(default_factory=Faults)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     on_state: Any = None  # a callable that a safety envelope sets
@@ -137,8 +137,8 @@ class FakeArm:
         self.pose = Pose(position=(x, y, contact_at if contact and contact_at else z), quaternion=target.quaternion)
         return Motion(reached=self.pose, contact=contact)
 
-    def home_pose(self) -> Pose | None:
-        return self.homing
+    def home_way(self) -> tuple[Pose, ...]:
+        return () if self.homing is None else (self.homing,)
 
     def home(self) -> None:
         self._record("home")

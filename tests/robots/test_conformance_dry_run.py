@@ -36,8 +36,8 @@ class Bolted:
         for name in ("connect", "close", "serial", "status", "observe", "tool_pose", "force", "is_holding"):
             setattr(self, name, getattr(gripper, name))
 
-    def home_pose(self) -> Pose:
-        return Pose(position=(0.5, 0.0, 0.6))
+    def home_way(self) -> tuple[Pose, ...]:
+        return (Pose(position=(0.5, 0.0, 0.6)),)
 
     def move(self, target: Pose, **told: object) -> Motion:
         raise AssertionError("a dry run moved the robot")

@@ -7,7 +7,7 @@ import numpy as np
 
 from robo_rlft import driver
 
-BLOCK, SIDE = (0.4, -0.2), 0.04  # metres, world frame: where a red block stands, and how high it is
+BLOCK, SIDE, HOME = (0.4, -0.2), 0.04, driver.Pose(position=(0.3, 0.0, 0.5))  # a red block, how high it is; metres
 LENS = np.array([[160.0, 0, 80], [0, 160, 160], [0, 0, 1]])  # pixels
 EYE = np.array([[1.0, 0, 0, 0.5], [0, -1, 0, 0], [0, 0, -1, 1], [0, 0, 0, 1]])  # 1 m above the table, looks down
 RED, BLUE = (slice(190, 197), slice(60, 67)), (slice(118, 138), slice(86, 106))  # pixels: the block, a blue plate
@@ -15,7 +15,7 @@ RED, BLUE = (slice(190, 197), slice(60, 67)), (slice(118, 138), slice(86, 106)) 
 
 class MyArm:
     def __init__(self, *, serial_number: str = "MY-0001") -> None:
-        self._serial, self._pose = serial_number, self.home_pose()
+        self._serial, self._pose = serial_number, HOME
         self._open = self._late = self._touches = self._holds = False
 
     def connect(self):
@@ -51,11 +51,11 @@ class MyArm:
         self._pose = driver.Pose(position=(x, y, SIDE if self._touches else z), quaternion=target.quaternion)
         return driver.Motion(reached=self._pose, contact=self._touches)
 
-    def home_pose(self):
-        return driver.Pose(position=(0.3, 0.0, 0.5))
+    def home_way(self):
+        return (HOME,)
 
     def home(self):
-        self.move(self.home_pose(), speed=0.5)
+        self.move(HOME, speed=0.5)
 
     def grip(self):
         self._check()

@@ -6,7 +6,7 @@ Holds the bare driver, so it is the envelope's own and nobody else's. Knows noth
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -270,18 +270,21 @@ class Guard:
 
     def _check_home(self) -> None:
         self._check_force()
-        known = getattr(self._driver, "home_pose", None)
-        pose = self._watch.read("home_pose", known) if callable(known) else None
-        if not isinstance(pose, Pose):
+        known = getattr(self._driver, "home_way", None)
+        way = self._watch.read("home_way", known) if callable(known) else None
+        if not isinstance(way, Sequence) or not way or not all(isinstance(pose, Pose) for pose in way):
             raise Refused(
-                f"box: {self._name} does not say where home is, so that it cannot be checked; give the bare driver a "
-                "method home_pose() -> Pose",
+                f"box: {self._name} does not say how it goes home, so that it cannot be checked; give the bare driver "
+                "a method home_way() -> Sequence[Pose]",
                 rule="box",
             )
-        check_motion(pose, speed=1.0, acceleration=None, deadline=None)
-        home = _plain(pose)
-        check_place(self.limits, start=self._watch.pose(), target=home, base=self._base, whose=self._whose)
-        check_tilt(self.limits, home, whose=self._whose)
+        here = self._watch.pose()
+        for pose in way:
+            check_motion(pose, speed=1.0, acceleration=None, deadline=None)
+            end = _plain(pose)
+            check_place(self.limits, start=here, target=end, base=self._base, whose=self._whose)
+            check_tilt(self.limits, end, whose=self._whose)
+            here = end
 
     def _answered(self, kind: str, question: str, answer: object) -> None:
         self._event("operator", who=self._confirmation.operator.name, asked=kind, question=question, answer=answer)

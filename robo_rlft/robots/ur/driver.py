@@ -46,6 +46,7 @@ CONTROL_SECONDS = 15.0  # to start the control program and prove its watchdog; a
 OUTPUT_SECONDS = 2.0
 LEFTOVER_SECONDS = 0.6  # for a watchdog to end a program of ours that was lost
 TCP_JUMP = 0.002  # metres between the installation's TCP and the one that was asked for
+CLEARANCE = 0.16  # metres above the table, to which `home` rises before it travels
 
 T = TypeVar("T")
 
@@ -180,18 +181,19 @@ class _UrDriver:
         finally:
             self._moving.release()
 
-    def home_pose(self) -> Pose:
-        """Return where `home` ends."""
-        x, y, z, yaw = self._home
-        return Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw))
+    def home_way(self) -> tuple[Pose, ...]:
+        """Return how `home` goes: up to `CLEARANCE` and no higher (far out, home's height is out of reach), then home."""
+        (x, y, z, yaw), here = self._home, self.tool_pose()
+        home = Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw))
+        clear = min(CLEARANCE, z)
+        if here.position[2] >= clear:
+            return (home,)
+        return Pose(position=(*here.position[:2], clear), quaternion=here.quaternion), home
 
     def home(self) -> None:
-        """Rise straight up, then travel; what is held stays held."""
-        end, here = self.home_pose(), self.tool_pose()
-        if here.position[2] < end.position[2]:
-            risen = Pose(position=(*here.position[:2], end.position[2]), quaternion=here.quaternion)
-            self.move(risen, speed=self._home_speed)
-        self.move(end, speed=self._home_speed)
+        """Rise, then travel; what is held stays held."""
+        for pose in self.home_way():
+            self.move(pose, speed=self._home_speed)
 
     def grip(self) -> None:
         """Switch the tool's output to gripping and wait until it grips."""

@@ -39,7 +39,7 @@ def test_no_public_attribute_leads_to_the_bare_driver() -> None:
 
 def test_what_only_the_bare_driver_has_is_not_forwarded() -> None:
     robot = guarded(FakeArm())
-    for name in ("faults", "calls", "home_pose", "on_state", "pose"):
+    for name in ("faults", "calls", "home_way", "on_state", "pose"):
         with pytest.raises(AttributeError):
             getattr(robot, name)
 
@@ -195,7 +195,7 @@ def test_home_outside_of_the_limits_is_refused(home: Pose, rule: str) -> None:
 
 def test_an_unknown_home_is_refused_and_says_how_to_make_it_known() -> None:
     arm = FakeArm(homing=None)
-    with pytest.raises(Refused, match="home_pose"):
+    with pytest.raises(Refused, match="home_way"):
         guarded(arm).home()
     assert arm.told() == []
 
@@ -210,3 +210,10 @@ def test_a_view_that_cannot_be_used_is_an_error_and_never_given(fault: str, word
         robot.observe()
     setattr(arm.faults, fault, False)
     assert len(robot.observe()) == 1
+
+
+def test_a_way_home_that_leaves_the_limits_before_its_end_is_refused() -> None:
+    arm = FakeArm()
+    arm.home_way = lambda: (Pose(position=(0.4, 0.0, 2.0)), Pose(position=(0.3, 0.0, 0.4)))  # type: ignore[method-assign]
+    assert rule_of(guarded(arm).home) == "box"
+    assert arm.told() == []

@@ -171,11 +171,14 @@ def test_an_interrupted_motion_is_stopped_and_parked(make_ur, ur_links):
     assert ur_links[0].ops()[-1] == "park"
 
 
-def test_home_rises_before_it_travels(make_ur, ur_links):
+def test_home_rises_off_the_table_before_it_travels_and_no_higher(make_ur, ur_links):
     driver = make_ur()
+    driver.move(Pose(position=(0.5, 0.1, 0.02)), speed=0.2)
     driver.home()
     sent = [arguments["pose"][:3] for op, arguments in ur_links[0].asked if op == "move"]
-    assert sent == [pytest.approx([0.5, 0.0, 0.4]), pytest.approx([0.3, 0.0, 0.4])]
+    assert sent[1:] == [pytest.approx([0.5, 0.1, 0.16]), pytest.approx([0.3, 0.0, 0.4])]
+    driver.home()
+    assert ur_links[0].ops().count("move") == 4, "from up there it is one line"
 
 
 def test_states_are_told_while_it_moves_and_not_too_often(make_ur, ur_links):
