@@ -182,7 +182,7 @@ class _UrDriver:
             self._moving.release()
 
     def home_way(self) -> tuple[Pose, ...]:
-        """Return how `home` goes: up to `CLEARANCE` and no higher (far out, home's height is out of reach), then home."""
+        """Return how `home` goes: up to `CLEARANCE`, no higher (far out, home's height is out of reach), then home."""
         (x, y, z, yaw), here = self._home, self.tool_pose()
         home = Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw))
         clear = min(CLEARANCE, z)
