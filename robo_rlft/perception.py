@@ -15,6 +15,7 @@ from robo_rlft.driver import DriverError, View
 from robo_rlft.geometry import Workspace
 
 MAX_HEIGHT = 0.5  # metres above the table; what is higher is the arm, not the scene
+UNSEEN = 0.15  # metres that a place may be away from the nearest one that was measured
 TOUCH_RADIUS = 0.024  # metres around a pixel in which a tool coming down expects to touch something first
 
 
@@ -29,8 +30,8 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
         Colour (H, W, 3) uint8 RGB and height (H, W) float32, metres above the table, 0 or more.
 
     Raises:
-        ViewError: no view, a depth image that holds NaN or infinities, sizes that disagree, or no point on the
-        workspace.
+        ViewError: no view, a depth image that holds NaN or infinities, sizes that disagree, or a part of the workspace
+            that no camera sees.
     """
     if not views:
         raise ViewError("no camera view came; perception needs at least one")
@@ -46,7 +47,7 @@ def fuse(views: Sequence[View], workspace: Workspace) -> tuple[npt.NDArray[np.ui
     lost = lost[np.argsort(heights[lost], kind="stable")]
     height[pixels[lost]], color[pixels[lost]] = heights[lost], colors[lost]
     shape = workspace.shape
-    return _fill(color.reshape(*shape, 3), height.reshape(shape))
+    return _fill(color.reshape(*shape, 3), height.reshape(shape), workspace.pixel_size)
 
 
 def surface_height(height: npt.NDArray[np.float32], pixel: npt.ArrayLike, workspace: Workspace) -> float:
@@ -74,6 +75,10 @@ def check_view(view: View) -> None:
             "a view needs colour (height, width, 3) and depth (height, width); "
             f"got {view.color.shape} and {view.depth.shape}"
         )
+    if view.color.dtype != np.uint8 or not np.issubdtype(view.depth.dtype, np.floating):
+        raise ViewError(
+            f"a view needs colour as uint8 and depth as floating metres; got {view.color.dtype} and {view.depth.dtype}"
+        )
     bad = int(np.count_nonzero(~np.isfinite(view.depth)))
     if bad:
         raise ViewError(
@@ -100,13 +105,21 @@ def _points(
 
 
 def _fill(
-    color: npt.NDArray[np.uint8], height: npt.NDArray[np.float32]
+    color: npt.NDArray[np.uint8], height: npt.NDArray[np.float32], pixel_size: float
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Give pixels that no point fell into the values of their nearest neighbours."""
     holes = height < 0
     if not holes.any():
         return color, height
-    labels = cv2.distanceTransformWithLabels(holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1]
+    far, labels = cv2.distanceTransformWithLabels(
+        holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    unseen = float(far.max()) * pixel_size
+    if unseen > UNSEEN:
+        raise ViewError(
+            f"no camera sees a part of the workspace: a place is {unseen:.2f} m from the nearest that was measured, "
+            f"allowed are {UNSEEN:g} m; is a lens covered, something dark or shiny there, or the workspace too large?"
+        )
     known = np.zeros(int(labels.max()) + 1, dtype=np.int64)
     known[labels[~holes]] = np.flatnonzero(~holes)
     source = known[labels]

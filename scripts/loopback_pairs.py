@@ -3,8 +3,8 @@
 Usage: python scripts/loopback_pairs.py results/02/loopback_pairs.json [--scenes 100] [--host 127.0.0.2]
 
 Both are `robo-rlft deploy`, with one attempt a sentence. The second one runs in a terminal of its own, in which this
-script is the operator: it lays each scene on the emulator's table, types the arm's serial number once, and answers
-after each sentence whether it was done, as the task's progress says.
+script is the operator: it lays each scene on the emulator's table, types its sentence, types the arm's serial number
+once, and answers after each sentence whether it was done, as the task's progress says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from robo_rlft.tasks.task import Layout
 SPLIT, PHASE = "seen", "val"
 SERIAL = "20260000001"
 PROFILE = Path(__file__).resolve().parents[1] / "docs/examples/cell.yaml"
+SETTLED = 0.1  # seconds until the emulated controller tells of the table that was laid
 SILENCE = 120.0  # seconds without a word after which the session is given up
 LEAST_SUCCESS = 8  # outcomes that may differ, of 100
 
@@ -45,19 +46,21 @@ class Table:
     stage: StageClient
     layouts: list[Layout]
     at: int = -1
-    progress: list[float] = field(default_factory=list)
 
-    def lay_next(self) -> None:
+    def lay_next(self) -> str:
+        """Return the sentence of the next scene, which lies on the table then; nothing after the last."""
         self.at += 1
-        if self.at < len(self.layouts):
-            layout = self.layouts[self.at]
-            self.stage.build(layout.bodies, layout.poses)
+        print(f"\r{self.at} of {len(self.layouts)}", end="", flush=True)
+        if self.at == len(self.layouts):
+            return ""
+        layout = self.layouts[self.at]
+        self.stage.build(layout.bodies, layout.poses)
+        time.sleep(SETTLED)
+        return layout.instruction
 
     def judge(self) -> bool:
         """Return whether the sentence of the scene that lies there was done."""
-        layout = self.layouts[self.at]
-        self.progress.append(PutBlockInBowl().progress(layout, self.stage.poses()))
-        return self.progress[-1] > SUCCESS
+        return PutBlockInBowl().progress(self.layouts[self.at], self.stage.poses()) > SUCCESS
 
 
 def main() -> None:
@@ -71,7 +74,6 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="pairs-"))
     lines = [json.dumps({"sentence": layout.instruction, "scene_seed": i}) for i, layout in enumerate(layouts)]
     (folder / "simulated.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (folder / "real.txt").write_text("\n".join(layout.instruction for layout in layouts), encoding="utf-8")
     started = time.monotonic()
     simulated = _simulated(folder)
     print(f"sim_floating: {sum(bool(s['success']) for s in simulated)} of {asked.scenes} done", flush=True)
@@ -113,8 +115,7 @@ def _real(folder: Path, table: Table, host: str) -> list[dict[str, Any]]:
     command = [*_deploy(), "robot=real_ur", "camera=loopback", f"robot.host={host}", f"camera.host={host}"]
     command += [f"robot.profile={PROFILE}", "robot.dry_run=false", "robot.confirm=run", "robot.tool.holding_pin=0"]
     command += ["robot.home=[0.5,0.0,0.62,0.0]"]  # above what the camera sees
-    command += [f"instructions={folder / 'real.txt'}", "operator=loopback_pairs", f"output={output}"]
-    table.lay_next()
+    command += ["operator=loopback_pairs", f"output={output}"]
     terminal, end = pty.openpty()
     process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, close_fds=True, start_new_session=True)
     os.close(end)
@@ -146,24 +147,17 @@ def _answer(heard: str, table: Table) -> str | None:
     words = re.sub(r"\s+", " ", heard).rstrip()
     if words.endswith("serial number of the robot that is to move"):
         return SERIAL
+    if words.endswith("(an empty line ends)"):
+        return table.lay_next()
     if words.endswith("[yes/no/skip]"):
-        return "yes" if _next(table) else "no"
+        return "yes" if table.judge() else "no"
     if words.endswith("[yes/no]"):
-        if "wants to use it again" in words:  # the sentence was given up
+        if "wants to use it again" in words:
             table.stage.clear()  # unlocked, as by a hand at the pendant
-            _next(table)
         return "yes"
     if "what went wrong?" in words and words.endswith(":"):
         return "7"
     return None
-
-
-def _next(table: Table) -> bool:
-    """Judge the scene that lies there, and lay the next one."""
-    done = table.judge()
-    table.lay_next()
-    print(f"\r{table.at} of {len(table.layouts)}", end="", flush=True)
-    return done
 
 
 def _sentences(output: Path) -> list[dict[str, Any]]:

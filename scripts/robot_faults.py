@@ -134,7 +134,7 @@ def lost(bench: Bench, fault: str, *, seconds: float, after: float) -> Row:
     error, raised = bench.fail(target)
     made = bench.when("fault_made")
     assert made is not None
-    row: Row = {"fault": fault, "seconds": seconds, "after": after, "error": type(error).__name__}
+    row: Row = {"fault": fault, "seconds": seconds, "after": after, "error": type(error).__name__, "said": str(error)}
     row["latency"] = raised - made
     row["no_stale_state"] = _raises(ConnectionLost, bench.driver.tool_pose)
     row["disconnected"] = bench.driver.status().mode is Mode.DISCONNECTED

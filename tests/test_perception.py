@@ -62,6 +62,19 @@ def test_sizes_that_disagree_are_refused() -> None:
         fuse([replace(view, depth=view.depth[:-1])], Workspace())
 
 
+@pytest.mark.parametrize("change", [{"color": np.zeros((200, 200, 3))}, {"depth": np.ones((200, 200), np.uint16)}])
+def test_numbers_of_another_kind_are_refused(change: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="colour as uint8 and depth as floating metres"):
+        fuse([replace(flat_view(), **change)], Workspace())
+
+
+def test_a_part_of_the_workspace_that_was_not_measured_is_not_made_up() -> None:
+    view = flat_view()
+    view.depth[:60] = 0.0  # 0.3 m of the table
+    with pytest.raises(ValueError, match="no camera sees a part of the workspace"):
+        fuse([view], Workspace())
+
+
 def test_a_camera_that_looks_elsewhere_is_refused() -> None:
     view = flat_view()
     with pytest.raises(ValueError, match="calibration"):

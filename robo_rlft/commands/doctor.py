@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -44,7 +45,7 @@ def run(composed: Composed, console: Console) -> None:
     problems = check_arguments(composed.values, Arguments, examples=composed.defaults)
     if problems:
         raise ConfigError("\n  ".join(problems))
-    findings = [_python(), _torch(), *_packages(), _weights(), _machine(), _disk()]
+    findings = [_python(), _torch(), *_packages(), _robots(), _weights(), _machine(), _disk()]
     if composed.values["data"] is not None:
         findings.append(_data(Path(str(composed.values["data"]))))
     for finding in findings:
@@ -90,6 +91,24 @@ def _packages() -> list[Finding]:
 def _version(name: str) -> str:
     module = importlib.import_module("robo_rlft.sim.bullet" if name == "pybullet" else name)
     return str(getattr(module, "__version__", "found"))
+
+
+def _robots() -> Finding:
+    """Tell which vendors' clients are there; none is needed for the rest."""
+    extras = {"ur_rtde": "ur", "pyrealsense2": "realsense"}
+    there = {name: _installed(name) for name in extras}
+    told = [
+        f"{name} {there[name]}" if there[name] else f"{name} not installed (pip install 'robo_rlft[{extra}]')"
+        for name, extra in extras.items()
+    ]
+    return Finding(name="robots", good=True, text=", ".join(told))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _weights() -> Finding:

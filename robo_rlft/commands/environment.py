@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from robo_rlft.commands.robots import is_real
 from robo_rlft.config import build, compose
 from robo_rlft.config.errors import ConfigError
 from robo_rlft.env import TabletopEnv
@@ -36,6 +37,8 @@ def environment_factory(
         workspace: Used instead of the config's: a trained policy brings its own.
         rotations: Likewise.
     """
+    if is_real(values, trust=trust):
+        raise ConfigError("robot: an environment lays its scenes, and no machine can; run a policy on it with deploy")
     config = {key: values[key] for key in (*GROUPS, "split", "phase")}
     config["rotations"] = values["rotations"] if rotations is None else rotations
     if workspace is not None:

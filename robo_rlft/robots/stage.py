@@ -140,6 +140,9 @@ class StageClient:
                 raise ConnectionLost(
                     f"the stage at {self.host}:{self.port} does not answer {op!r} ({error}); is robo-rlft loopback up?"
                 ) from None
+            except BaseException:  # interrupted: the answer that is still to come is not the next question's
+                self.close()
+                raise
         if not answer.pop("ok", False):
             raise DriverError(f"the stage could not {op}: {answer.get('error', 'it does not say why')}")
         read: dict[str, Any] = answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -28,6 +30,22 @@ def typed(*lines: str, asked: list[str] | None = None) -> Callable[[str], str]:
 @pytest.mark.parametrize(("lines", "answer"), [(["yes"], True), (["Y"], True), (["no"], False), ([], False)])
 def test_only_a_clear_yes_approves(lines: Sequence[str], answer: bool) -> None:
     assert ConsoleOperator(ask=typed(*lines)).approve("go?") is answer
+
+
+def test_a_yes_that_was_typed_before_the_question_approves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    person, end = pty.openpty()
+    with os.fdopen(end) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        operator = ConsoleOperator()
+        os.write(person, b"yes\n")  # twice, by an impatient hand, at the question before
+
+        def answer_now(question: str) -> str:
+            os.write(person, b"no\n")
+            return terminal.readline()
+
+        monkeypatch.setattr(operator, "_ask", answer_now)
+        assert operator.present and not operator.approve("go?")
+    os.close(person)
 
 
 def test_it_asks_again_until_it_understands() -> None:

@@ -36,6 +36,7 @@ def test_what_cannot_work_is_refused(override: str, message: str) -> None:
         check_config(compose("loopback", [override]))
 
 
+@pytest.mark.realtime
 def test_the_scene_of_the_task_stands_on_the_table_until_interrupted() -> None:
     host = worker_host(4)
     process = subprocess.Popen(

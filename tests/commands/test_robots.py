@@ -11,7 +11,7 @@ import pytest
 
 from robo_rlft.commands.checks import check_groups
 from robo_rlft.commands.cli import main
-from robo_rlft.commands.environment import GROUPS, PROVIDED
+from robo_rlft.commands.environment import GROUPS, PROVIDED, make_env
 from robo_rlft.commands.experiment import jobs, read_experiment
 from robo_rlft.commands.policies import shipped_policy
 from robo_rlft.commands.robots import JOURNAL, build_robot, is_real, robot_problems
@@ -288,6 +288,11 @@ def test_a_robot_that_builds_no_scenes_is_refused_with_what_to_do_instead(
         assert "collect demonstrator=click" in message
         assert "builds its scenes anew" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_environment_of_a_machine_is_refused_even_where_a_person_demonstrates() -> None:
+    with pytest.raises(ConfigError, match="run a policy on it with deploy"):
+        make_env(overrides=["robot=real_my_arm", "demonstrator=click", TRUST], config_dirs=[EXAMPLE / "conf"])
 
 
 def test_an_environment_of_a_robot_without_scenes_is_refused() -> None:

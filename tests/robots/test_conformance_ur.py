@@ -50,7 +50,6 @@ def moving_messages(stage: StageClient) -> dict[str, int]:
     return {name: counts[name] for name in ("motion_messages", "programs", "digital_outputs")}
 
 
-@pytest.mark.slow
 class TestRealUr(DriverConformance):
     slow = 0.1
 

@@ -83,6 +83,19 @@ def test_a_stage_that_hangs_up_is_a_lost_connection_and_the_next_question_connec
     assert client.counts() == {"programs": 0}
 
 
+def test_the_answer_to_an_interrupted_question_is_never_taken_for_the_next_ones(stage, monkeypatch):
+    _, client = stage({"ok": True, "counts": {"old": 1}}, {"ok": True, "counts": {"new": 1}})
+
+    def interrupt(line: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "_read", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            client.counts()
+    assert client.counts() == {"new": 1}
+
+
 def test_a_stage_that_says_nothing_is_given_up(stage):
     import socket
 

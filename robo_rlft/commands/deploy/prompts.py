@@ -6,8 +6,10 @@ whatever is asked then is answered as if one had said no.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import sys
+import termios
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -41,9 +43,9 @@ class ConsoleOperator:
             ask: shows a question and returns a typed line, raising EOFError at the end of the input; by default
                 `input`, where standard input is a terminal.
         """
-        if ask is None and sys.stdin is not None and sys.stdin.isatty():
-            ask = input
-        self._ask = ask
+        terminal = ask is None and sys.stdin is not None and sys.stdin.isatty()
+        self._ask = input if terminal else ask
+        self._terminal = terminal
         self.name = name or _login_name()
 
     @property
@@ -62,10 +64,12 @@ class ConsoleOperator:
 
     def approve(self, question: str) -> bool:
         """Ask until the answer is yes or no; the end of the input is a no."""
+        self._forget_typed()
         return self._choose(f"{question} [yes/no]", {"yes": YES, "no": NO}, ended="no") == "yes"
 
     def type_serial(self, question: str) -> str:
         """Return what was typed as the robot's serial number; nothing at the end of the input."""
+        self._forget_typed()
         return self.line(question) or ""
 
     def success(self, sentence: str) -> bool | None:
@@ -80,6 +84,12 @@ class ConsoleOperator:
         listed = ", ".join(f"{number} {FAILURE_WORDS[kind]}" for number, kind in enumerate(kinds, start=1))
         choices = {kind: frozenset({str(number), kind}) for number, kind in enumerate(kinds, start=1)}
         return self._choose(f"what went wrong? {listed}:", choices, ended=kinds[-1])
+
+    def _forget_typed(self) -> None:
+        """Throw away what was typed before the question: a yes is about what the person has read."""
+        if self._terminal:
+            with contextlib.suppress(termios.error, OSError, ValueError):
+                termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
     def _choose(self, question: str, choices: Mapping[str, frozenset[str]], *, ended: str) -> str:
         asked = question

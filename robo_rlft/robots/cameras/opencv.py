@@ -104,17 +104,22 @@ class _OpenCvSource:
             capture.release()
 
     def read(self) -> Frame:
-        """Return the first picture that had to be waited for: those that come at once were waiting in a buffer."""
+        """Return the second of two pictures that had to be waited for: those that come at once were in a buffer.
+
+        Of one wait a busy machine can be the reason, and then the picture is as old as the last look.
+        """
         self.connect()  # after a drop-out the camera was released
         capture = self._capture
         assert capture is not None
         rate = capture.get(cv2.CAP_PROP_FPS)
         interval = 1.0 / (rate if 0 < rate < _IMPOSSIBLE_RATE else _USUAL_RATE)
+        waits = 0
         for _ in range(_MOST_BUFFERED):
             begin = self._clock()
             if not capture.grab():
                 self._drop("gave no picture")
-            if self._clock() - begin > 0.5 * interval:
+            waits = waits + 1 if self._clock() - begin > 0.5 * interval else 0
+            if waits == 2:
                 break
         else:
             self._drop(f"gave {_MOST_BUFFERED} pictures at once; a recording is no camera")

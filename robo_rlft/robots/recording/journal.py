@@ -190,20 +190,25 @@ def read_view(path: Path | str, reference: Mapping[str, Any]) -> View:
     Raises:
         JournalError: it is missing, or is not what was written.
     """
-    name = str(reference["file"])
+    try:
+        name, digest = str(reference["file"]), reference["sha256"]
+    except (KeyError, TypeError) as error:
+        raise JournalError(f"{path}: {reference!r} names no view") from error
     file = Path(path).parent / VIEWS / name
     if Path(name).name != name:
         raise JournalError(f"{path}: refers to the view {name!r} outside its folder {VIEWS}/")
     try:
         content = file.read_bytes()
-        if hashlib.sha256(content).hexdigest() != reference["sha256"]:
+        if hashlib.sha256(content).hexdigest() != digest:
             raise JournalError(f"{file}: is not the view that {path} was written with; restore it from a copy")
         with np.load(io.BytesIO(content), allow_pickle=False) as parts:
             arrays = {part: parts[part] for part in PARTS}
-    except (OSError, ValueError, KeyError) as error:
+        stamp = float(arrays.pop("stamp"))
+        return View(**arrays, stamp=stamp)
+    except JournalError:
+        raise
+    except Exception as error:  # whatever numpy and zip say of a file that was tampered with
         raise JournalError(f"{file}: cannot be read: {error}") from error
-    stamp = float(arrays.pop("stamp"))
-    return View(**arrays, stamp=stamp)
 
 
 def _header(path: Path, lines: Sequence[tuple[int, dict[str, Any]]], session: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from robo_rlft.driver import (
     Pose,
     Refused,
     RobotDriver,
+    RobotStopped,
     Status,
     View,
     Wrench,
@@ -108,13 +109,7 @@ class Guard:
                     "and name it with robot.profile=FILE"
                 )
             self._watch.read("connect", self._driver.connect)
-            serial = self._watch.read("serial", self._driver.serial)
-            if serial != self._profile.serial:
-                self._driver.close()
-                raise DriverError(
-                    f"the robot says that its serial number is {serial!r}; the profile is about "
-                    f"{self._profile.serial!r}: use the profile of this robot, or the address of that one"
-                )
+            self._check_serial(self._profile.serial)
             self._watch.connected = True
 
     def close(self) -> None:
@@ -229,6 +224,7 @@ class Guard:
             if not self._confirmation.approve(question):
                 raise Refused(f"operator: {person.name} did not approve the recovery", rule="operator")
             self._watch.read("recover", lambda: self._driver.recover(operator=operator))
+            self._check_serial(self._confirmation.serial)  # it may have connected anew
             self._watch.recovered()
 
     @contextmanager
@@ -238,7 +234,10 @@ class Guard:
             yield
             return
         self._watch.ready()
+        stops = self._watch.stops
         with self._confirmation.action(description):
+            if self._watch.stops != stops:
+                raise self._watch.latch(RobotStopped(f"stop was called before '{description}' was begun"))
             self._event("action", description=description)
             yield
 
@@ -262,6 +261,16 @@ class Guard:
             check()
         self._event("planned" if self.dry_run else "sent", command=name, args=args)
         return self._watch.act(name, send, since=stops)
+
+    def _check_serial(self, expected: str) -> None:
+        serial = self._watch.read("serial", self._driver.serial)
+        if serial != expected:
+            self._watch.connected = False
+            self._driver.close()
+            raise DriverError(
+                f"the robot says that its serial number is {serial!r}; the profile is about {expected!r}: use the "
+                "profile of this robot, or the address of that one"
+            )
 
     def _check_force(self) -> None:
         excess = self._watch.excess()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from robo_rlft.driver import Pose, Refused, check_motion
+from robo_rlft.geometry import quaternion_tilt
 
 Point = tuple[float, float, float]
 
@@ -246,7 +247,7 @@ def check_tilt(limits: Limits, target: Pose, *, whose: Mapping[str, str] | None 
     Raises:
         Refused: rule "tilt".
     """
-    lean = tilt(target.quaternion)
+    lean = quaternion_tilt(target.quaternion)
     if lean > limits.tilt + ROUNDING:
         text = "the tool leans too far from straight down"
         raise _refusal("tilt", text, lean, "at most", limits.tilt, "rad", whose or {}, "tilt")
@@ -265,12 +266,6 @@ def axis_distance(start: Point, end: Point, *, base: Point = (0.0, 0.0, 0.0)) ->
     ux, uy = dx / length, dy / length  # of unit length: squares of tiny or huge numbers would vanish or overflow
     along = min(max(-(x * ux + y * uy), 0.0), length)
     return math.hypot(x + along * ux, y + along * uy)
-
-
-def tilt(quaternion: tuple[float, float, float, float]) -> float:
-    """Return how far the tool leans from straight down, in radians, whatever its turn about z and its length."""
-    x, y, z, w = quaternion
-    return 2.0 * math.atan2(math.hypot(x, y), math.hypot(z, w))
 
 
 _MEND = {

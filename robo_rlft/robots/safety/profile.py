@@ -38,6 +38,17 @@ class Profile:
     world_from_base: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     notes: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what no comparison would notice.
+
+        Raises:
+            ProfileError: no serial number, or a base that stands nowhere.
+        """
+        if not self.serial:
+            raise ProfileError("profile: serial: expected the robot's own serial number, got none")
+        if len(self.world_from_base) != 4 or not all(map(math.isfinite, self.world_from_base)):
+            raise ProfileError(f"profile: world_from_base: expected four finite numbers, got {self.world_from_base!r}")
+
 
 def read_profile(path: Path | str) -> Profile:
     """Read a profile.

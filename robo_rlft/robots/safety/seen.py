@@ -26,6 +26,8 @@ class Seen:
         Raises:
             ViewError: saying which camera's view cannot, and why.
         """
+        if len(views) < len(self._stamps):
+            raise ViewError(f"{len(views)} views came, {len(self._stamps)} before: a camera dropped out; see its cable")
         for i, view in enumerate(views):
             if not isinstance(view, View):
                 raise ViewError(f"camera {i}: expected a View, got {type(view).__name__}")

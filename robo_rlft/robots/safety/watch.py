@@ -58,6 +58,7 @@ class Watch:
         self.latched: str | None = None  # why nothing is sent
         self.busy = False
         self._stops = 0  # how often a person's stop came
+        self._since = 0  # how often before the command under way was checked
         self._ended: str | None = None  # why the motion under way was ended from here
 
     def ready(self) -> None:
@@ -138,10 +139,11 @@ class Watch:
         Raises:
             DriverError: nothing more is sent from then on, except after `Refused`.
         """
-        if self._stops != since:
-            raise self.latch(RobotStopped(f"stop was called before '{name}' was sent"))
-        self.busy, self._ended = True, None
+        # Busy first: a stop that comes between the two lines is then one that latches.
+        self.busy, self._ended, self._since = True, None, since
         try:
+            if self._stops != since:
+                raise self.latch(RobotStopped(f"stop was called before '{name}' was sent"))
             result = self._sent(name, send)
         finally:
             self.busy = False
@@ -213,9 +215,11 @@ class Watch:
     def told(self, state: Mapping[str, Any]) -> None:
         """Take a state that the bare driver read while it moves, from whatever thread; end the motion if need be."""
         reason: str | None = None
+        if self.busy and self._stops != self._since:
+            reason = "stop was called"  # a driver may forget what came just before its motion
         force = state.get("force")
         if force is not None:
-            reason = self._judged(Wrench(force=force))
+            reason = reason or self._judged(Wrench(force=force))
         try:
             self._note("state", state=dict(state))
         except JournalError as error:  # raised later, not into the middle of a driver's control of a motion

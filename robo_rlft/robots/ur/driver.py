@@ -84,8 +84,8 @@ class _UrDriver:
         self._stopped = threading.Event()
 
     def connect(self) -> None:
-        """Listen to the controller; nothing that could move is started, no program is sent."""
-        if self._latched is not None:
+        """Listen to the controller; nothing that could move is started, no program is sent, no error forgotten."""
+        if self._latched is not None and self._link is not None:  # None after `close`
             raise OperatorNeeded(f"{self._latched}; call recover(operator=...) first")
         if self._link is not None and self._link.alive:
             return

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from robo_rlft.driver import ConnectionLost, DeadlineExceeded, DriverError, Motion, Pose, RobotStopped
+from robo_rlft.driver import ConnectionLost, DeadlineExceeded, DriverError, Mode, Motion, Pose, RobotStopped
 from robo_rlft.robots.ur.frames import BaseFrame, Vector, angle_between, line_seconds
 from robo_rlft.robots.ur.process import AskFailed, Link
 from robo_rlft.robots.ur.state import UrState, read_state
@@ -28,6 +28,7 @@ COMMAND_SECONDS = 0.3  # for the controller to take a command
 STOP_SECONDS = 1.0  # for the arm to come to rest
 BEGIN_SECONDS = 0.5  # for a motion that was taken to begin
 SETTLE_SECONDS = 0.25  # at the end, to be within the tolerance
+LONGEST_SECONDS = 600.0  # of a motion without a deadline, however slow it was asked for
 JOURNAL_PERIOD = 0.02  # seconds between two states for `on_state`, at least
 TARE_LOOKS = 4
 DISTANCE = 0.001  # metres, of the target
@@ -71,10 +72,13 @@ class Supervisor:
         ways = legs(start.pose, target, joints=start.joints, frame=self._frame)
         if deadline is None:
             ends = pairwise([start.pose, *ways])
-            deadline = 1.5 * sum(line_seconds(a, b, speed=speed, acceleration=acceleration) for a, b in ends) + 2.0
+            seconds = sum(line_seconds(a, b, speed=speed, acceleration=acceleration) for a, b in ends)
+            deadline = min(1.5 * seconds + 2.0, LONGEST_SECONDS)
         began, touched = time.monotonic(), False
         try:
             for leg in ways:
+                if self._stopped.is_set():
+                    raise RobotStopped("stop() was called")
                 before = self._begin(leg, speed=speed, acceleration=acceleration)
                 touched = self._watch(start, leg, before, tare=tare, began=began, deadline=deadline)
                 if touched:
@@ -85,6 +89,8 @@ class Supervisor:
                     break
         except AskFailed as error:
             self._give_up()
+            if self._lost():
+                raise ConnectionLost(f"the line to the controller broke: {error}") from error
             raise RobotStopped(f"the controller did not take the motion: {error}") from error
         except BaseException:
             self._give_up()
@@ -206,6 +212,12 @@ class Supervisor:
             self._link.kill()
         except DriverError:
             pass  # parked: the line is kept, so that the robot's state can be asked for
+
+    def _lost(self) -> bool:
+        try:
+            return self._look("state").mode is Mode.DISCONNECTED
+        except DriverError:
+            return True
 
     def _look(self, op: str) -> UrState:
         return self._read(self._link.ask(op, timeout=LOOK_SECONDS))

@@ -57,6 +57,7 @@ class ProcessLink:
     def __init__(self, host: str, *, hz: float) -> None:
         self._asking = threading.Lock()
         self._buffer = b""
+        self._owed = 1  # answers that are still to come, the greeting first: one a request, in their order
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._line, theirs = socket.socketpair()
         with theirs:
@@ -85,7 +86,9 @@ class ProcessLink:
             self.kill()
             raise ConnectionLost(f"the line to the controller was busy for {timeout:g} s; it was given up")
         try:
-            self._line.sendall(json.dumps({"op": op, **arguments}, allow_nan=False).encode() + b"\n")
+            request = json.dumps({"op": op, **arguments}, allow_nan=False).encode() + b"\n"
+            self._owed += 1  # before it is sent: who is interrupted here leaves an answer behind, or waits in vain
+            self._line.sendall(request)
             return self._checked(self._read(end))
         except OSError as error:
             self.kill()
@@ -104,17 +107,27 @@ class ProcessLink:
         self._line.close()
 
     def _read(self, end: float) -> dict[str, Any]:
+        """Return the answer to the last request; those to interrupted ones before it are old, and thrown away."""
+        while True:
+            line = self._read_line(end)
+            self._owed -= 1
+            if self._owed <= 0:
+                read: dict[str, Any] = json.loads(line)
+                return read
+
+    def _read_line(self, end: float) -> bytes:
         while b"\n" not in self._buffer:
             left = end - time.monotonic()
+            if self._line.fileno() < 0:
+                raise ConnectionLost("the line to the controller was given up")
             if left <= 0 or not select.select([self._line], [], [], left)[0]:
                 raise ConnectionLost(f"the controller does not answer in time{self._words()}")
             heard = self._line.recv(65536)
             if not heard:
                 raise ConnectionLost(f"the line to the controller broke{self._words()}")
             self._buffer += heard
-        answer, self._buffer = self._buffer.split(b"\n", 1)
-        read: dict[str, Any] = json.loads(answer)
-        return read
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if not answer.pop("ok"):

@@ -76,6 +76,15 @@ class RealUr(SafetyEnvelope):
         within = strictest(HARD_CAP, narrowed(limits), *(() if read is None else (read.limits,)))
         if home_speed is not None and not 0 < home_speed <= within.speed:
             raise ValueError(f"home_speed: expected m/s above 0 and at most {within.speed:g}, got {home_speed}")
+        # What ends motions is no matter of taste: outside of these it would hardly do so.
+        for name, value, least, most in (
+            ("watchdog_hz", watchdog_hz, 5.0, 100.0),
+            ("deceleration", deceleration, 1.0, 20.0),
+            ("contact_force", contact_force, 0.5, HARD_CAP.force),
+            ("acceleration", acceleration, 0.01, 20.0),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{name}: expected from {least:g} to {most:g}, got {value}")
         super().__init__(
             driver=_UrDriver(
                 host=host,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
 from robo_rlft.driver import Pose, View
@@ -27,7 +26,6 @@ JUMP = 0.5  # radians between two time steps: another branch of the kinematics, 
 DEVIATION = 0.05  # metres that the tip may be from where it should be, before the controller stops
 LAG_STEPS = 12  # of waiting for the physics at a motion's end, at most
 LAG = 0.0003  # metres that count as caught up
-REST = 0.001  # m/s that count as standing still
 
 
 class Unreachable(Exception):
@@ -195,8 +193,7 @@ class Arm:
         self.target_speed, self.target_joint_speeds = np.zeros(6), np.zeros(6)
         self._waiting += 1
         behind = float(np.linalg.norm(self._tip[:3, 3] - (self.target @ self._tool)[:3, 3]))
-        still = behind < LAG and math.hypot(*self.speed[:3]) < REST
-        if still or self._waiting >= LAG_STEPS:
+        if behind < LAG or self._waiting >= LAG_STEPS:
             completed = not motion.stopping
             self._motion = None
             if self._next is not None:
@@ -206,21 +203,20 @@ class Arm:
         return None
 
     def _measure(self) -> None:
-        """Read the tip's pose and speed, the joints and the force off the physics."""
-        seen = self._gripper.tool_pose()  # takes the gripper for upright: true of its centre, put right for its tip
-        tip = matrix_of(seen)
-        tip[:3, 3] += (0.0, 0.0, TIP_HEIGHT / 2) + tip[:3, 2] * TIP_HEIGHT / 2
-        before, self._tip = getattr(self, "_tip", tip), tip
-        turned, _ = cv2.Rodrigues(tip[:3, :3] @ before[:3, :3].T)
-        self.speed = tuple(map(float, (*((tip - before)[:3, 3] / TIMESTEP), *(turned[:, 0] / TIMESTEP))))
+        """Read where the tip is and what pushes at it off the physics; the rest is as commanded.
+
+        An arm tells what its joints measure: it neither feels how the light tool here trembles on its spring, nor how
+        what hangs on it swings.
+        """
+        seen = matrix_of(self._gripper.tool_pose())  # takes the gripper for upright: true of its centre
+        leaning = seen[:3, 2] * TIP_HEIGHT / 2
+        self._tip = self.target @ self._tool
+        self._tip[:3, 3] = seen[:3, 3] + (0.0, 0.0, TIP_HEIGHT / 2) + leaning
         if not self.moving:
-            self.target_speed = np.zeros(6)
-        if np.abs(before - tip).max() > 1e-7:
-            joints = nearest(tip @ np.linalg.inv(self._tool), self.target_joints)
-            was, self.joints = self.joints, self.target_joints if joints is None else joints
-            self.joint_speeds = (self.joints - was) / TIMESTEP
-        else:
-            self.joint_speeds = np.zeros(6)
+            self.target_speed, self.target_joint_speeds = np.zeros(6), np.zeros(6)
+        self.speed, self.joint_speeds = tuple(map(float, self.target_speed)), self.target_joint_speeds
+        joints = nearest(self._tip @ np.linalg.inv(self._tool), self.target_joints)
+        self.joints = self.target_joints if joints is None else joints
         self.force = self._gripper.force().force
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -129,6 +130,20 @@ def test_a_view_that_was_changed_or_lies_elsewhere_is_refused(tmp_path: Path) ->
         read_view(path, reference)
     with pytest.raises(JournalError, match="outside"):
         read_view(path, {"file": "../secret.npz", "sha256": ""})
+
+
+@pytest.mark.parametrize("content", [b"PK", b"PK\x03\x04" + bytes(40)])
+def test_a_view_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "a.npz").write_bytes(content)
+    with pytest.raises(JournalError, match="cannot be read"):
+        read_view(tmp_path / "journal.jsonl", {"file": "a.npz", "sha256": hashlib.sha256(content).hexdigest()})
+
+
+@pytest.mark.parametrize("reference", ["a.npz", 3, {"file": "a.npz"}])
+def test_a_reference_to_no_view_is_refused(tmp_path: Path, reference: Any) -> None:
+    with pytest.raises(JournalError, match="names no view"):
+        read_view(tmp_path / "journal.jsonl", reference)
 
 
 def test_a_second_run_is_appended_as_a_session_of_its_own(tmp_path: Path) -> None:

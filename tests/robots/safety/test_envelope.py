@@ -212,6 +212,17 @@ def test_a_view_that_cannot_be_used_is_an_error_and_never_given(fault: str, word
     assert len(robot.observe()) == 1
 
 
+def test_a_view_less_than_before_is_an_error() -> None:
+    arm = FakeArm()
+    look = arm.observe
+    arm.observe = lambda: look() * 2  # type: ignore[method-assign]
+    robot = guarded(arm)
+    assert len(robot.observe()) == 2
+    arm.observe = look  # type: ignore[method-assign]
+    with pytest.raises(ViewError, match="a camera dropped out"):
+        robot.observe()
+
+
 def test_a_way_home_that_leaves_the_limits_before_its_end_is_refused() -> None:
     arm = FakeArm()
     arm.home_way = lambda: (Pose(position=(0.4, 0.0, 2.0)), Pose(position=(0.3, 0.0, 0.4)))  # type: ignore[method-assign]

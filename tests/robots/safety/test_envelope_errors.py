@@ -177,6 +177,19 @@ def test_recovery_unlocks_nothing() -> None:
         robot.grip()
 
 
+def test_another_robot_at_the_same_address_is_not_recovered() -> None:
+    arm, error = broken("protective stop")
+    robot = guarded(arm)
+    with pytest.raises(error):
+        robot.grip()
+    arm.faults.mode, arm.number = Mode.OK, "20260000002"
+    with pytest.raises(DriverError, match="20260000002"):
+        robot.recover(operator="Ada")
+    with pytest.raises(OperatorNeeded):
+        robot.grip()
+    assert not arm.connected
+
+
 def test_a_new_connection_is_no_recovery() -> None:
     arm, error = broken("stale")
     robot = guarded(arm)
@@ -221,6 +234,31 @@ def test_stop_within_an_action_ends_the_action() -> None:
         with pytest.raises(OperatorNeeded):
             robot.move(HERE, speed=0.2)
     assert arm.pose == THERE
+
+
+def test_a_stop_that_comes_just_before_the_driver_begins_is_not_lost() -> None:
+    arm = FakeArm()
+    robot = guarded(arm)
+    act = arm._act
+
+    def stopped_first() -> None:  # a driver forgets what came before its motion
+        robot.stop()
+        act()
+
+    arm._act = stopped_first  # type: ignore[method-assign]
+    with pytest.raises(RobotStopped, match="stop was called"):
+        robot.move(THERE, speed=0.2)
+    assert len(arm.told("stop")) == 2, "again, now that it moves"
+
+
+def test_stop_during_the_question_about_an_action_keeps_it_from_beginning() -> None:
+    arm = FakeArm()
+    operator = FakeOperator()
+    robot = guarded(arm, operator=operator)
+    operator.approve = lambda question: robot.stop() is None  # type: ignore[method-assign]
+    with pytest.raises(RobotStopped, match="before 'put it there'"), robot.action("put it there"):
+        robot.move(THERE, speed=0.2)
+    assert arm.told("move") == []
 
 
 def test_stop_when_nothing_moves_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robo_rlft.driver import Pose, Refused
-from robo_rlft.geometry import yaw_quaternion
+from robo_rlft.geometry import quaternion_tilt, yaw_quaternion
 from robo_rlft.robots.safety.limits import (
     HARD_CAP,
     HIGHER_IS_STRICTER,
@@ -23,7 +23,6 @@ from robo_rlft.robots.safety.limits import (
     narrowed,
     sources,
     strictest,
-    tilt,
 )
 
 LIMITS = Limits(
@@ -264,4 +263,4 @@ def test_a_lean_is_measured_whatever_the_turn(lean: float, turn: float) -> None:
         math.cos(a) * math.sin(b),
         math.cos(a) * math.cos(b),
     )
-    assert tilt(product) == pytest.approx(lean, abs=1e-9)
+    assert quaternion_tilt(product) == pytest.approx(lean, abs=1e-9)

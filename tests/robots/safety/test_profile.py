@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,9 @@ def test_what_is_no_profile_is_a_driver_error(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(DriverError, match=r"cell\.yaml"):
         read_profile(path)
+
+
+@pytest.mark.parametrize("change", [{"serial": ""}, {"world_from_base": (0.0, math.nan, 0.0, 0.0)}])
+def test_a_profile_made_by_a_program_is_looked_at_too(change: dict[str, object]) -> None:
+    with pytest.raises(ProfileError):
+        replace(read_profile(EXAMPLE), **change)  # type: ignore[arg-type]

@@ -54,6 +54,20 @@ def test_recovering_connects_anew_and_proves_the_watchdog_again(make_ur, ur_link
     assert "control" in ur_links[1].ops()
 
 
+def test_a_new_connection_after_an_error_listens_and_still_needs_an_operator(make_ur, ur_links):
+    driver = make_ur()
+    ur_links[0].silent = True
+    with pytest.raises(ConnectionLost):
+        driver.tool_pose()
+    driver.close()
+    driver.connect()
+    assert driver.status().mode is Mode.OK
+    with pytest.raises(OperatorNeeded):
+        driver.move(driver.tool_pose(), speed=0.1)
+    driver.recover(operator="Ada")
+    driver.move(driver.tool_pose(), speed=0.1)
+
+
 def test_a_robot_that_is_still_stopped_is_not_recovered(make_ur, ur_links, monkeypatch):
     driver = make_ur()
     ur_links[0].silent = True
@@ -159,6 +173,16 @@ def test_nothing_in_the_driver_can_unlock_or_power_a_robot():
 def test_the_public_driver_refuses_a_home_faster_than_its_limits():
     with pytest.raises(ValueError, match="home_speed"):
         RealUr(host="127.0.0.1", profile=None, limits={"speed": 0.1}, home_speed=0.2)
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [{"watchdog_hz": 0.1}, {"deceleration": 0.01}, {"contact_force": math.nan}, {"acceleration": -1.0}],
+    ids=str,
+)
+def test_what_ends_motions_cannot_be_configured_away(weak):
+    with pytest.raises(ValueError, match=next(iter(weak))):
+        RealUr(host="127.0.0.1", profile=None, **weak)
 
 
 def test_the_public_driver_connects_to_nothing_without_a_profile():

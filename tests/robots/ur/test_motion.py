@@ -150,6 +150,15 @@ def test_stop_ends_the_motion_under_way_from_another_thread(make_ur, ur_links):
     assert "stop" in ur_links[0].ops()
 
 
+def test_a_stop_before_the_motion_was_sent_keeps_it_from_being_sent(make_ur, ur_links, monkeypatch):
+    driver = make_ur()
+    control = ur_links[0]._control
+    monkeypatch.setattr(ur_links[0], "_control", lambda **told: (control(**told), driver._stopped.set())[0])
+    with pytest.raises(RobotStopped, match="stop"):
+        driver.move(THERE, speed=0.2)
+    assert "move" not in ur_links[0].ops()
+
+
 def test_stop_of_an_arm_that_stands_does_nothing(make_ur, ur_links):
     driver = make_ur()
     driver.stop()

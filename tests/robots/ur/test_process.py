@@ -20,6 +20,7 @@ say(ok=True)
 for text in line.makefile():
     asked = json.loads(text)
     if asked["op"] == "hang": time.sleep(60)
+    if asked["op"] == "late": time.sleep(0.15)
     if asked["op"] == "die": sys.exit(3)
     if asked["op"] == "fail":
         sys.stderr.write("the vendor's words")
@@ -75,6 +76,21 @@ def test_a_line_that_is_busy_for_too_long_is_given_up(link):
     with pytest.raises(ConnectionLost, match="busy"):
         link.ask("state", timeout=0.1)
     assert not link.alive
+
+
+def test_the_answer_to_an_interrupted_question_is_never_taken_for_the_next_ones(link):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            link.ask("late", timeout=2.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert link.ask("state", timeout=2.0, pin=3) == {"echo": {"op": "state", "pin": 3}}
 
 
 def test_what_is_not_finite_does_not_pass(link):

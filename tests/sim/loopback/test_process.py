@@ -54,6 +54,7 @@ def test_what_cannot_be_read_harms_nobody_else(cell: Cell, port: int) -> None:
     client.kill()
 
 
+@pytest.mark.realtime
 def test_it_ends_when_its_parent_lets_go() -> None:
     with running_cell(worker_host(2)) as cell:
         assert cell.process.stdin is not None
@@ -61,6 +62,7 @@ def test_it_ends_when_its_parent_lets_go() -> None:
         assert cell.process.wait(timeout=30) == 0
 
 
+@pytest.mark.realtime
 def test_it_ends_when_the_stage_says_so() -> None:
     with running_cell(worker_host(3)) as cell:
         assert cell.ask("quit")["ok"]
