@@ -115,8 +115,8 @@ class RobotDriver(Protocol):
     every command that moves or grips with `OperatorNeeded` until `recover` was called; what it says of poses and
     forces is fresh or an error, never a remembered value. After `Refused` it goes on as if nothing had been asked.
 
-    A driver that can tell in advance how `home` goes also offers `home_way() -> Sequence[Pose]`: the ends of the
-    straight lines that it takes from where the tool is, the last of them home. A safety envelope lets no other driver
+    A driver that can tell in advance how `home` goes also offers `home_way(start: Pose) -> Sequence[Pose]`: the
+    ends of the straight lines that it takes from there, the last of them home. A safety envelope lets no other driver
     go home, since it cannot check the way.
     """
 

@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404 if path is None else 403)
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if (not length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
             self._refuse(413)
             return
         body = self.rfile.read(int(length))

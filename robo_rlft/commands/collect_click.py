@@ -6,7 +6,7 @@ in words what is to be done, and says whether it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -27,7 +27,7 @@ from robo_rlft.driver import Refused, RobotDriver
 from robo_rlft.env import EnvState, TabletopEnv
 from robo_rlft.geometry import Workspace
 from robo_rlft.language.phrases import find_phrases
-from robo_rlft.robots.acting import carry_out, check_plan, look, make_ready, primitive_for
+from robo_rlft.robots.acting import Seen, carry_out, check_plan, look, make_ready, primitive_for
 from robo_rlft.robots.plan import PlannedPixels, make_plan
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.pool import record_episode
@@ -137,8 +137,10 @@ class LiveTable:
 
     place = {"task": REAL_TASK, "split": REAL_SPLIT, "phase": REAL_PHASE}  # noqa: RUF012
 
-    def __init__(self, *, driver: RobotDriver, workspace: Workspace, rotations: int) -> None:
-        self.driver, self.workspace, self.rotations = driver, workspace, rotations
+    def __init__(
+        self, *, driver: RobotDriver, workspace: Workspace, rotations: int, approve: Callable[[str], bool]
+    ) -> None:
+        self.driver, self.workspace, self.rotations, self.approve = driver, workspace, rotations, approve
         self.primitive = primitive_for(self.driver)
         self._ready = False
         self._sentence = ""  # the last one: the next is often alike
@@ -153,7 +155,7 @@ class LiveTable:
         while True:
             if not self._ready:
                 desk.say(f"{refused}Moving home; the robot may ask for your word in the terminal.")
-                make_ready(self.driver)
+                make_ready(self.driver, approve=self.approve)
                 self._ready = True
             before = look(self.driver, self.workspace)
             clicked = desk.clicks(
@@ -169,10 +171,10 @@ class LiveTable:
                 pick=clicked.pick, place=clicked.place, rotation=clicked.rotation, rotations=self.rotations
             )
             try:
-                gripped, carried = self._act(pixels, clicked.sentence, before.height)
+                gripped, carried = self._act(pixels, clicked.sentence, before)
                 break
             except Refused as error:
-                self._ready = self._ready or error.rule == "operator"
+                self._ready = self._ready or error.rule in ("operator", "scene")
                 refused = f"Refused: {error} "
                 desk.say(refused)
         record = LiveEpisode(workspace=self.workspace, rotations=self.rotations)
@@ -189,8 +191,10 @@ class LiveTable:
             failure=failure,
         )
 
-    def _act(self, pixels: PlannedPixels, sentence: str, height: npt.NDArray[np.float32]) -> tuple[bool, bool]:
-        plan = make_plan(pixels, sentence=sentence, height=height, workspace=self.workspace, primitive=self.primitive)
+    def _act(self, pixels: PlannedPixels, sentence: str, seen: Seen) -> tuple[bool, bool]:
+        plan = make_plan(
+            pixels, sentence=sentence, height=seen.height, workspace=self.workspace, primitive=self.primitive
+        )
         (px, py), (qx, qy) = plan.pick, plan.place
         check_plan(self.driver, plan, self.primitive)
         self._ready = False
@@ -199,6 +203,8 @@ class LiveTable:
             plan,
             self.primitive,
             question=f"pick up at ({px:.3f}, {py:.3f}) m and put down at ({qx:.3f}, {qy:.3f}) m",
+            seen=seen,
+            workspace=self.workspace,
         )
         self._ready = True
         return outcome.gripped, outcome.carried
@@ -217,7 +223,8 @@ def _live_table(composed: Composed, opened: Run) -> LiveTable:
     _refuse_unwatched(composed, operator)
     driver = build_robot(composed, operator=operator if operator.present else None, folder=opened.path)
     workspace = build(composed.values["workspace"], trust=composed.trust, path="workspace")
-    return LiveTable(driver=driver, workspace=workspace, rotations=int(composed.values["rotations"]))
+    rotations = int(composed.values["rotations"])
+    return LiveTable(driver=driver, workspace=workspace, rotations=rotations, approve=operator.approve)
 
 
 def _refuse_unwatched(composed: Composed, operator: ConsoleOperator) -> None:

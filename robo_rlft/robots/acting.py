@@ -5,21 +5,26 @@ Knows drivers, pictures and plans, nothing of who decides. Colour and height are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from robo_rlft.driver import Pose, Refused, RobotDriver, View
 from robo_rlft.geometry import Workspace
 from robo_rlft.perception import fuse
+from robo_rlft.records import Scene
 from robo_rlft.robots.plan import Plan
 from robo_rlft.robots.primitives import PickAndPlace, PickPlaceOutcome
 from robo_rlft.robots.safety.dry_run import Planned
 from robo_rlft.robots.safety.envelope import SafetyEnvelope
 from robo_rlft.robots.safety.limits import Limits, check_move
+
+OTHER_HEIGHT = 0.02  # metres; more than a depth camera's noise, less than a block
+OTHER_COLOR = 80  # of 255, in any channel; more than a lamp's flicker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +73,21 @@ def asks_itself(driver: RobotDriver) -> bool:
     return isinstance(driver, SafetyEnvelope)
 
 
-def make_ready(driver: RobotDriver) -> None:
-    """Bring the tool home and empty, out of the cameras' sight, with the operator's word where one is needed."""
+def make_ready(driver: RobotDriver, *, approve: Callable[[str], bool]) -> None:
+    """Bring the tool home and empty, out of the cameras' sight, with the operator's word where one is needed.
+
+    Args:
+        driver: connected.
+        approve: asks a person, who may have confirmed all motions of a run, and never that something is dropped.
+
+    Raises:
+        Refused: rule "operator": what is held was not to be let go.
+    """
     if driver.is_holding():
+        if not isinstance(driver, Scene) and not approve(
+            "The tool holds something. Let go of it, where the tool is now?"
+        ):
+            raise Refused("operator: what the tool holds is not to be let go; take it away by hand", rule="operator")
         with _action(driver, "let go of what it holds, where the tool is now"), _stopping(driver):
             driver.release()
     with _action(driver, "move home, out of the cameras' sight"), _stopping(driver):
@@ -108,7 +125,9 @@ def check_plan(driver: RobotDriver, plan: Plan, primitive: PickAndPlace) -> None
         here = target
 
 
-def carry_out(driver: RobotDriver, plan: Plan, primitive: PickAndPlace, *, question: str) -> PickPlaceOutcome:
+def carry_out(
+    driver: RobotDriver, plan: Plan, primitive: PickAndPlace, *, question: str, seen: Seen, workspace: Workspace
+) -> PickPlaceOutcome:
     """Do what was planned; Ctrl-C stops the robot first.
 
     Args:
@@ -116,11 +135,16 @@ def carry_out(driver: RobotDriver, plan: Plan, primitive: PickAndPlace, *, quest
         plan: of `make_plan`.
         primitive: the one that it was made with.
         question: what an operator is asked to agree to, where the driver asks one.
+        seen: what the plan was made from. People take their time: a real table is looked at again after their word.
+        workspace: of the plan.
 
     Raises:
+        Refused: rule "scene": the table is no longer as it was seen; nothing was moved.
         DriverError: the driver's own; what was held may still be.
     """
     with _action(driver, question), _stopping(driver):
+        if not isinstance(driver, Scene):  # a simulated table changes by nobody's hand
+            check_unchanged(seen, look(driver, workspace))
         return primitive(
             driver,
             pick=plan.pick,
@@ -128,6 +152,24 @@ def carry_out(driver: RobotDriver, plan: Plan, primitive: PickAndPlace, *, quest
             turn=plan.turn,
             pick_height=plan.pick_height,
             place_height=plan.place_height,
+        )
+
+
+def check_unchanged(before: Seen, now: Seen) -> None:
+    """Refuse to act on a picture that is no longer true.
+
+    Raises:
+        Refused: rule "scene": somewhere, a patch of 3 x 3 pixels has another height or colour.
+    """
+    rose = np.abs(now.height - before.height) > OTHER_HEIGHT
+    recolored = np.abs(now.color.astype(np.int16) - before.color).max(axis=2) > OTHER_COLOR
+    changed = cv2.erode((rose | recolored).astype(np.uint8), np.ones((3, 3), np.uint8))
+    if changed.any():
+        row, column = (int(i) for i in np.argwhere(changed)[0])
+        raise Refused(
+            f"scene: the table has changed since the plan was made, around pixel ({row}, {column}) of the workspace; "
+            "look and decide again",
+            rule="scene",
         )
 
 

@@ -169,12 +169,13 @@ class FloatingGripper:
 
         Without an acceleration the gripper's target sets off at full speed, and the gripper lags behind it.
         """
-        self._ready()
+        self._connected()
         check_motion(target, speed=speed, acceleration=acceleration, deadline=deadline)
         if quaternion_tilt(target.quaternion) > MAX_TILT:
             raise Refused(f"this gripper points straight down; got the quaternion {target.quaternion}", rule="tilt")
         if math.hypot(*target.position) > REACH:
             raise Refused(f"the simulated world ends {REACH} m from its origin; got {target.position}", rule="reach")
+        self._ready()
         start, yaw = self._target, quaternion_yaw(self._target.quaternion)
         turn = math.remainder(quaternion_yaw(target.quaternion) - yaw, 2 * math.pi)
         way = Way.of(math.dist(start.position, target.position), turn, speed=speed, acceleration=acceleration)
@@ -197,14 +198,13 @@ class FloatingGripper:
                 return Motion(reached=self.tool_pose(), contact=True)
         return Motion(reached=self.tool_pose(), contact=False)
 
-    def home_way(self) -> tuple[Pose, ...]:
-        """Return where `home` would end now; it goes there in one line."""
-        self._connected()
-        return (replace_z(self._target, HOME.position[2]),)
+    def home_way(self, start: Pose) -> tuple[Pose, ...]:
+        """Return where `home` ends from there; it goes in one line."""
+        return (replace_z(start, HOME.position[2]),)
 
     def home(self) -> None:
         """Rise straight out of the camera's sight; what is held stays held."""
-        self.move(self.home_way()[-1], speed=3.0)
+        self.move(self.home_way(self._target)[-1], speed=3.0)
 
     def grip(self) -> None:
         """Switch suction on: whatever movable thing the cup touches is held from now on."""

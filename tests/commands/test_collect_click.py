@@ -26,7 +26,7 @@ FAR = {**SHOWN, "place": [0, 19]}  # x 0.74, y -0.49: beyond the example's reach
 
 def table(arm: FakeArm, operator: FakeOperator) -> LiveTable:
     robot = SafetyEnvelope(driver=arm, profile=EXAMPLE, dry_run=False, operator=operator)
-    made = LiveTable(driver=robot, workspace=WORKSPACE, rotations=4)
+    made = LiveTable(driver=robot, workspace=WORKSPACE, rotations=4, approve=operator.approve)
     made.connect()
     return made
 
@@ -67,7 +67,9 @@ def test_a_failed_grip_is_kept_as_what_it_is() -> None:
 def test_a_new_picture_is_taken_when_the_table_was_laid_anew() -> None:
     arm = FakeArm()
     episode, _ = record(table(arm, FakeOperator()), [{"look": True}, SHOWN, {"success": True}])
-    assert len([name for name, _ in arm.calls if name == "observe"]) == 3  # twice before the action, once after it
+    assert (
+        len([name for name, _ in arm.calls if name == "observe"]) == 4
+    )  # two for the person, one when it is to move, one after it
     assert episode.steps == 1
 
 

@@ -6,7 +6,8 @@ Imports nothing but the driver contract.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ from robo_rlft.driver import (
 )
 
 SERIAL = "20260000001"
+SEED = 0  # of the noise that its pictures show
 HOME = Pose(position=(0.3, 0.0, 0.4))
 COMMANDS = ("move", "home", "grip", "release", "recover", "stop", "wait")  # what is more than reading
 
@@ -53,6 +55,7 @@ class FakeArm:
 
     number: str = SERIAL
     start: Pose = HOME
+    clock: Callable[[], float] = time.monotonic
     homing: Pose | None = HOME  # where `home_way` says that it ends; None: it cannot say
     faults: Faults = field(default_factory=Faults)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -64,6 +67,7 @@ class FakeArm:
         self.holding = False
         self.latched = False
         self.stamp = 0.0
+        self.looks = 0
         self.moving = threading.Event()  # set while a motion is under way
         self.stopped = threading.Event()
 
@@ -93,11 +97,13 @@ class FakeArm:
         self._record("observe")
         self._answer()
         if not self.faults.frozen:
-            self.stamp += 0.1
+            self.stamp = self.clock()
         depth = np.full((12, 16), 0.8, dtype=np.float32)
         if self.faults.nan_depth:
             depth[3, 4] = np.nan
-        color = np.random.default_rng(round(self.stamp * 10)).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+        self.looks += 1
+        color = np.random.default_rng(SEED).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+        color[6, 8] = self.looks % 50  # no sensor gives the same picture twice
         intrinsics = np.array([[16.0, 0.0, 8.0], [0.0, 16.0, 6.0], [0.0, 0.0, 1.0]])
         world = np.array([[0.0, -1.0, 0.0, 0.5], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.8], [0.0, 0.0, 0.0, 1.0]])
         view = View(color=color, depth=depth, intrinsics=intrinsics, world_from_camera=world, stamp=self.stamp)
@@ -137,7 +143,7 @@ class FakeArm:
         self.pose = Pose(position=(x, y, contact_at if contact and contact_at else z), quaternion=target.quaternion)
         return Motion(reached=self.pose, contact=contact)
 
-    def home_way(self) -> tuple[Pose, ...]:
+    def home_way(self, start: Pose) -> tuple[Pose, ...]:
         return () if self.homing is None else (self.homing,)
 
     def home(self) -> None:

@@ -36,7 +36,7 @@ class Bolted:
         for name in ("connect", "close", "serial", "status", "observe", "tool_pose", "force", "is_holding"):
             setattr(self, name, getattr(gripper, name))
 
-    def home_way(self) -> tuple[Pose, ...]:
+    def home_way(self, start: Pose) -> tuple[Pose, ...]:
         return (Pose(position=(0.5, 0.0, 0.6)),)
 
     def move(self, target: Pose, **told: object) -> Motion:

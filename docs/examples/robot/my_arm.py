@@ -51,7 +51,7 @@ class MyArm:
         self._pose = driver.Pose(position=(x, y, SIDE if self._touches else z), quaternion=target.quaternion)
         return driver.Motion(reached=self._pose, contact=self._touches)
 
-    def home_way(self):
+    def home_way(self, start):
         return (HOME,)
 
     def home(self):

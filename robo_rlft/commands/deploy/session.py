@@ -26,6 +26,7 @@ from robo_rlft.driver import (
     DeadlineExceeded,
     DriverError,
     OperatorNeeded,
+    Pose,
     Refused,
     RobotDriver,
     RobotStopped,
@@ -53,6 +54,7 @@ from robo_rlft.tasks.task import Attempt
 EPISODES = "episodes"
 DRY_RUN = "dry run: nothing was moved; robot.dry_run=false and your confirmation move it"
 # After these no driver does anything until a person has looked.
+NEAR_HOME = 0.005  # metres
 STOPPED: Final = (ConnectionLost, RobotStopped, DeadlineExceeded, OperatorNeeded)
 
 
@@ -98,6 +100,7 @@ class Session:
         self.courses: list[Course] = []
         self._seeds: list[int] = []  # of real scenes
         self._at_home = scenes is not None  # a scene that is laid leaves the tool at home, empty
+        self._home: Pose | None = None  # where the tool was when it had come home
 
     # A sentence -----------------------------------------------------------------------------------------------------
 
@@ -145,7 +148,7 @@ class Session:
                 return
             before = () if self.scenes is None else self.scenes.poses()
             record.begin_step(seen, decided.pixels, None if self.scenes is None else self.scenes.progress())
-            outcome = self._do(course, decided, number)
+            outcome = self._do(course, decided, number, seen)
             if self.dry_run:
                 course.outcome = "dry run"
                 self._tell(DRY_RUN)
@@ -166,9 +169,9 @@ class Session:
         """
         while True:
             try:
-                if not self._at_home:
-                    make_ready(self.driver)
-                    self._at_home = True
+                if not self._is_home():
+                    make_ready(self.driver, approve=self.operator.approve)
+                    self._arrived()
                 return look(self.driver, self.policy.workspace)
             except (Refused, *STOPPED):
                 raise
@@ -208,13 +211,21 @@ class Session:
         self._tell(f"doubtful: {'; '.join(doubts)}")
         return self.dry_run or self.operator.approve("go on with this plan?")
 
-    def _do(self, course: Course, decided: Decided, attempt: int) -> PickPlaceOutcome:
+    def _do(self, course: Course, decided: Decided, attempt: int, seen: Seen) -> PickPlaceOutcome:
         (px, py), (qx, qy) = decided.plan.pick, decided.plan.place
         question = f"pick up at ({px:.3f}, {py:.3f}) m and put down at ({qx:.3f}, {qy:.3f}) m"
         question += f", attempt {attempt}" if attempt > 1 else ""
         check_plan(self.driver, decided.plan, self.primitive)
         with self._leaving_home():
-            outcome = carry_out(self.driver, decided.plan, self.primitive, question=question)
+            outcome = carry_out(
+                self.driver,
+                decided.plan,
+                self.primitive,
+                question=question,
+                seen=seen,
+                workspace=self.policy.workspace,
+            )
+        self._arrived()
         if self.dry_run:
             planned = rehearsed(self.driver)
             course.attempts[-1]["planned"] = [asdict(command) for command in planned]
@@ -226,13 +237,23 @@ class Session:
             self._tell(f"the robot {came}")
         return outcome
 
+    def _is_home(self) -> bool:
+        """Tell whether the tool is where it was when it had come home: hands move real arms between two sentences."""
+        if not self._at_home or self._home is None:
+            return self._at_home
+        return math.dist(self.driver.tool_pose().position, self._home.position) < NEAR_HOME
+
+    def _arrived(self) -> None:
+        self._at_home = True
+        self._home = self.driver.tool_pose() if self.scenes is None else None
+
     @contextmanager
     def _leaving_home(self) -> Iterator[None]:
         """Know afterwards whether the tool is at home: not after an error, unless nobody let it begin."""
         try:
             yield
         except Refused as error:
-            self._at_home = error.rule == "operator"
+            self._at_home = error.rule in ("operator", "scene")
             raise
         except BaseException:
             self._at_home = False

@@ -86,15 +86,15 @@ class DryRun:
         self.__pose = target
         return Motion(reached=target, contact=False)
 
-    def home_way(self) -> tuple[Pose, ...]:
-        """Return how the robot's own `home` would go from where the tool is; () where it cannot say."""
+    def home_way(self, start: Pose) -> tuple[Pose, ...]:
+        """Return how the robot's own `home` would go from there; () where it cannot say."""
         known = getattr(self.__driver, "home_way", None)
-        return tuple(known()) if callable(known) else ()
+        return tuple(known(start)) if callable(known) else ()
 
     def home(self) -> None:
         """Plan the way home."""
         start = self.tool_pose()
-        self.__pose = (self.home_way() or (start,))[-1]
+        self.__pose = (self.home_way(start) or (start,))[-1]
         self.planned.append(Planned(command="home", start=start, target=self.__pose))
 
     def grip(self) -> None:

@@ -32,8 +32,8 @@ class SafetyEnvelope:
     they could reach it by mistake, and no attribute is forwarded to it.
 
     What a bare driver may offer beside the contract:
-        home_way() -> Sequence[Pose]: the ends of the straight lines that `home` takes from where the tool is, the
-            last of them home. `home` is refused for a driver that cannot say, as an unknown
+        home_way(start) -> Sequence[Pose]: the ends of the straight lines that `home` takes from there, the last of
+            them home. `home` is refused for a driver that cannot say, as an unknown
             pose cannot be checked. The way there is taken for a line, and is not held to the longest step.
         acceleration: m/s^2 of motions that ask for none, where it is below the limit.
         on_state: set by the envelope to a callable(Mapping) that the driver may call with each state that it reads

@@ -6,6 +6,7 @@ Holds the bare driver, so it is the envelope's own and nobody else's. Knows noth
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ from robo_rlft.robots.safety.limits import (
 )
 from robo_rlft.robots.safety.operator import Confirm, Confirmation, NoOperator, Operator
 from robo_rlft.robots.safety.profile import EXAMPLE, Profile
-from robo_rlft.robots.safety.seen import Seen
+from robo_rlft.robots.safety.seen import SIMULATED, Seen
 from robo_rlft.robots.safety.watch import Watch
 
 STALE = 0.2  # seconds; the most that a config can allow
@@ -75,7 +76,7 @@ class Guard:
         self._plan = DryRun(driver=driver) if dry_run else None
         self._driver: RobotDriver = driver if self._plan is None else self._plan
         self._acceleration = _own_acceleration(driver, self.limits.acceleration)
-        self._seen = Seen()
+        self._seen = Seen(stale=stale, simulated=profile is not None and profile.serial == SIMULATED)
         self._lock = threading.RLock()  # one call at a time; `stop` does not wait for it
         self._watch = Watch(
             driver=self._driver,
@@ -131,7 +132,8 @@ class Guard:
     def observe(self) -> tuple[View, ...]:
         with self._lock:
             self._watch.check_alive()
-            return self._watch.read("observe", lambda: self._seen.check(self._driver.observe()))
+            asked = time.monotonic()
+            return self._watch.read("observe", lambda: self._seen.check(self._driver.observe(), asked=asked))
 
     def tool_pose(self) -> Pose:
         with self._lock:
@@ -225,6 +227,7 @@ class Guard:
                 raise Refused(f"operator: {person.name} did not approve the recovery", rule="operator")
             self._watch.read("recover", lambda: self._driver.recover(operator=operator))
             self._check_serial(self._confirmation.serial)  # it may have connected anew
+            self._confirmation.forget()
             self._watch.recovered()
 
     @contextmanager
@@ -279,15 +282,14 @@ class Guard:
 
     def _check_home(self) -> None:
         self._check_force()
-        known = getattr(self._driver, "home_way", None)
-        way = self._watch.read("home_way", known) if callable(known) else None
+        known, here = getattr(self._driver, "home_way", None), self._watch.pose()
+        way = self._watch.read("home_way", lambda: known(here)) if callable(known) else None
         if not isinstance(way, Sequence) or not way or not all(isinstance(pose, Pose) for pose in way):
             raise Refused(
                 f"box: {self._name} does not say how it goes home, so that it cannot be checked; give the bare driver "
-                "a method home_way() -> Sequence[Pose]",
+                "a method home_way(start) -> Sequence[Pose]",
                 rule="box",
             )
-        here = self._watch.pose()
         for pose in way:
             check_motion(pose, speed=1.0, acceleration=None, deadline=None)
             end = _plain(pose)

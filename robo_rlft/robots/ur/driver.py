@@ -25,6 +25,7 @@ from robo_rlft.driver import (
     Motion,
     OperatorNeeded,
     Pose,
+    Refused,
     RobotStopped,
     Status,
     View,
@@ -46,6 +47,7 @@ CONTROL_SECONDS = 15.0  # to start the control program and prove its watchdog; a
 OUTPUT_SECONDS = 2.0
 LEFTOVER_SECONDS = 0.6  # for a watchdog to end a program of ours that was lost
 TCP_JUMP = 0.002  # metres between the installation's TCP and the one that was asked for
+MOVED = 0.002  # metres that the tool may move between a check and its motion
 CLEARANCE = 0.16  # metres above the table, to which `home` rises before it travels
 
 T = TypeVar("T")
@@ -72,7 +74,7 @@ class _UrDriver:
         self.on_state: Callable[[Mapping[str, Any]], None] | None = None
         self.watchdog_ended_after: float | None = None  # seconds, measured when it was proved
         self._host, self._frame, self._tool, self._settings = host, frame, tool, settings
-        self._acceleration, self._watchdog_hz = acceleration, watchdog_hz
+        self.acceleration, self._watchdog_hz = acceleration, watchdog_hz
         self._home, self._home_speed, self._rest_seconds = home, home_speed, rest_seconds
         self._cameras = tuple(cameras)
         self._open_link = open_link or (lambda address: ProcessLink(address, hz=RTDE_HZ))
@@ -161,7 +163,10 @@ class _UrDriver:
         try:
             self._stopped.clear()
             self._ready()
-            self._take_control()
+            start = self.tool_pose()
+            self._take_control()  # may take seconds
+            if math.dist(start.position, self.tool_pose().position) > MOVED:
+                raise Refused("the tool was moved while the control program started; ask again", rule="box")
             supervisor = Supervisor(
                 link=self._connected(),
                 frame=self._frame,
@@ -173,7 +178,7 @@ class _UrDriver:
                 lambda: supervisor.run(
                     target,
                     speed=speed,
-                    acceleration=acceleration or self._acceleration,
+                    acceleration=acceleration or self.acceleration,
                     stop_on_contact=stop_on_contact,
                     deadline=deadline,
                 )
@@ -181,18 +186,18 @@ class _UrDriver:
         finally:
             self._moving.release()
 
-    def home_way(self) -> tuple[Pose, ...]:
+    def home_way(self, start: Pose) -> tuple[Pose, ...]:
         """Return how `home` goes: up to `CLEARANCE`, no higher (far out, home's height is out of reach), then home."""
-        (x, y, z, yaw), here = self._home, self.tool_pose()
+        x, y, z, yaw = self._home
         home = Pose(position=(x, y, z), quaternion=yaw_quaternion(yaw))
         clear = min(CLEARANCE, z)
-        if here.position[2] >= clear:
+        if start.position[2] >= clear:
             return (home,)
-        return Pose(position=(*here.position[:2], clear), quaternion=here.quaternion), home
+        return Pose(position=(*start.position[:2], clear), quaternion=start.quaternion), home
 
     def home(self) -> None:
         """Rise, then travel; what is held stays held."""
-        for pose in self.home_way():
+        for pose in self.home_way(self.tool_pose()):
             self.move(pose, speed=self._home_speed)
 
     def grip(self) -> None:

@@ -15,6 +15,7 @@ from robo_rlft.robots.ur.frames import BaseFrame, multiply
 
 END = 2.0 * math.pi - 0.35  # radians from the middle: the last joint's end, less a margin
 HALF = math.pi - 0.1  # radians: longer turns are about as long the other way round
+SMALL = 0.1  # radians: shorter turns stay short, come what may: a tool must not spin where nobody asked for a turn
 LONGEST = 2.2  # radians that are turned in one straight line
 
 
@@ -28,6 +29,8 @@ def choose_turn(turn: float, *, wrist: float, swing: float) -> float:
         wrist: the last joint's angle now, radians.
         swing: what the first joint turns during the motion, radians.
     """
+    if abs(turn) < SMALL:
+        return turn
     ways = sorted((turn, turn - 2.0 * math.pi, turn + 2.0 * math.pi), key=abs)
     after = {way: abs(wrist + swing - way) for way in ways}
     free = [way for way in ways if after[way] <= END]

@@ -61,10 +61,12 @@ def test_a_journal_of_an_envelope_is_played_back(tmp_path: Path, dry_run: bool) 
 
 def test_a_journal_of_a_driver_without_an_envelope_is_played_back(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    arm = record(FakeArm(), path)
+    arm = record(FakeArm(clock=lambda: 1.0), path)
     assert isinstance(arm, RobotDriver)
     primitive = PickAndPlace()
-    assert program(ReplayDriver(journal=written(path, arm, primitive)), primitive) == program(FakeArm(), primitive)
+    assert program(ReplayDriver(journal=written(path, arm, primitive)), primitive) == program(
+        FakeArm(clock=lambda: 1.0), primitive
+    )
 
 
 def written(path: Path, arm: RobotDriver, primitive: PickAndPlace) -> Path:

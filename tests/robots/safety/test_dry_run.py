@@ -45,7 +45,7 @@ def test_a_dry_run_is_the_default_and_sends_nothing_for_a_whole_pick_and_place()
 
 def test_a_dry_run_refuses_what_the_robot_would_refuse() -> None:
     arm = FakeArm()
-    robot = SafetyEnvelope(driver=arm, profile=EXAMPLE)
+    robot = SafetyEnvelope(driver=arm, profile=EXAMPLE, limits={"step": 0.8})
     robot.connect()
     assert rule_of(lambda: robot.move(OUTSIDE, speed=0.2)) == "box"
     far = Pose(position=(0.4, 0.5, 0.3))

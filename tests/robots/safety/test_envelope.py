@@ -225,6 +225,6 @@ def test_a_view_less_than_before_is_an_error() -> None:
 
 def test_a_way_home_that_leaves_the_limits_before_its_end_is_refused() -> None:
     arm = FakeArm()
-    arm.home_way = lambda: (Pose(position=(0.4, 0.0, 2.0)), Pose(position=(0.3, 0.0, 0.4)))  # type: ignore[method-assign]
+    arm.home_way = lambda start: (Pose(position=(0.4, 0.0, 2.0)), Pose(position=(0.3, 0.0, 0.4)))  # type: ignore[method-assign]
     assert rule_of(guarded(arm).home) == "box"
     assert arm.told() == []
