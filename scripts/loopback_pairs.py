@@ -145,7 +145,7 @@ def _real(folder: Path, table: Table, host: str) -> list[dict[str, Any]]:
 def _answer(heard: str, table: Table) -> str | None:
     """Return what the operator types at a question; None where none was asked."""
     words = re.sub(r"\s+", " ", heard).rstrip()
-    if words.endswith("serial number of the robot that is to move"):
+    if words.rstrip(":").endswith("serial number of the robot that is to move"):
         return SERIAL
     if words.endswith("(an empty line ends)"):
         return table.lay_next()
