@@ -47,6 +47,8 @@ def main(target: Path, count: int) -> None:
             robot.move(Pose(position=(0.45, 0.0, height)), speed=limits.speed)
         heard = stage.counts(reset=True)["motion_messages"]
         for number, command in enumerate(fuzz.commands(SEED, count), start=1):
+            if command.aim == "legal":
+                uninvited += stage.counts()["motion_messages"] - heard
             try:
                 robot.move(**command.args)
                 accepted += 1

@@ -311,7 +311,7 @@ def _tell(session: Session, folder: Path, console: Console, checkpoint: str | No
     rows = [_row(course) for course in session.courses]
     if rows:
         columns = ["sentence", "outcome", "confidence", "attempts", "episode kept"]
-        print_table(console, f"{len(rows)} sentences", columns, rows)
+        print_table(console, f"{len(rows)} sentence{'s' if len(rows) > 1 else ''}", columns, rows)
     if session.dry_run:
         console.print(DRY_RUN, markup=False)
     console.print(f"results: {folder / RESULTS}", markup=False)

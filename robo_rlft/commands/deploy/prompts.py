@@ -70,7 +70,7 @@ class ConsoleOperator:
     def type_serial(self, question: str) -> str:
         """Return what was typed as the robot's serial number; nothing at the end of the input."""
         self._forget_typed()
-        return self.line(question) or ""
+        return self.line(f"{question}:") or ""
 
     def success(self, sentence: str) -> bool | None:
         """Ask whether it was done; None: nobody can say."""
@@ -100,7 +100,7 @@ class ConsoleOperator:
             for choice, words in choices.items():
                 if typed.lower() in words:
                     return choice
-            asked = f"expected one of {', '.join(sorted(min(w, key=len) for w in choices.values()))}. {question}"
+            asked = f"{typed!r} is no answer here. {question}" if typed else question
 
 
 def _login_name() -> str:

@@ -126,6 +126,7 @@ class Confirmation:
             if isinstance(typed, str) and typed.strip() == self.serial:
                 self._confirmed = True
                 return
+            question = "That is not its serial number. Type it as the robot's label or its teach pendant shows it"
         raise Refused(
             f"operator: the typed serial number is not that of the robot, {TRIES} times; read it from the robot's "
             "label or its teach pendant",
