@@ -68,7 +68,7 @@ def collect_by_click(
         stop = recorder.stop if live else None
         desk = Desk(workspace=recorder.workspace, rotations=int(values["rotations"]), on_stop=stop)
         with _page(desk, demonstrator) as page:
-            console.print(f"open {page.url} in a browser on this machine; Ctrl-C goes on another time", markup=False)
+            console.print(f"open {page.url} in a browser on this machine; Ctrl-C stops", markup=False)
             for seed in missing:
                 episode = recorder.record(desk, seed, f"{done + 1} of {len(seeds)}")
                 writer.write(episode)
@@ -157,6 +157,7 @@ class LiveTable:
                 desk.say(f"{refused}Moving home; the robot may ask for your word in the terminal.")
                 make_ready(self.driver, approve=self.approve)
                 self._ready = True
+                desk.say(f"{refused}The tool is home.")  # not "moving" beside the next question
             before = look(self.driver, self.workspace)
             clicked = desk.clicks(
                 before.color,

@@ -98,7 +98,7 @@ def _robots() -> Finding:
     extras = {"ur_rtde": "ur", "pyrealsense2": "realsense"}
     there = {name: _installed(name) for name in extras}
     told = [
-        f"{name} {there[name]}" if there[name] else f"{name} not installed (pip install 'robo_rlft[{extra}]')"
+        f"{name} {there[name]}" if there[name] else f"{name} not installed (pip install '.[{extra}]')"
         for name, extra in extras.items()
     ]
     return Finding(name="robots", good=True, text=", ".join(told))

@@ -27,6 +27,7 @@ JOURNAL = "journal.jsonl"
 ROBOT_PROVIDED = frozenset({"workspace", "rotations", "operator", "journal", "cameras"})
 RESERVED = ("operator", "journal", "driver")
 SCENE_COMMANDS = ("collect", "train", "evaluate")
+LOOKING = ("collect", "deploy")  # commands that act on what the cameras see
 
 
 def is_real(values: Mapping[str, Any], *, trust: Sequence[str] = ()) -> bool:
@@ -79,12 +80,22 @@ def robot_problems(composed: Composed, *, provided: Collection[str] = ()) -> lis
         if guarded and key in dict(node or {})
     ]
     given = {*ROBOT_PROVIDED, *provided} - (set() if guarded else {"journal"})  # a recording's is its own
+    if isinstance(own, Mapping) and own.get("host", "") is None:
+        return ["robot.host: expected the arm's address, as its pendant shows it; e.g. robot.host=192.168.1.10"]
     problems += check_node("robot", own, provided=given, trust=trust, examples=examples)
     if envelope is not None:
         problems += check_node("robot", envelope, provided=RESERVED, trust=trust, examples=examples)
-    for path, camera in _camera_nodes(composed):
+    cameras = list(_camera_nodes(composed))
+    for path, camera in cameras:
         problems += check_node(path, camera, provided={"workspace"}, trust=trust)
-    return problems
+    return problems or _missing(composed, own, cameras=len(cameras))
+
+
+def _missing(composed: Composed, own: Mapping[str, Any], *, cameras: int) -> list[str]:
+    """Return what a robot cannot act without, though it could be built."""
+    if composed.command not in LOOKING or "cameras" not in parameters_of(str(own[TARGET]), trust=composed.trust):
+        return []
+    return [] if cameras else [f"camera: {composed.choices['robot']} brings none; choose camera=realsense or =opencv"]
 
 
 def build_robot(composed: Composed, *, operator: Operator | None, folder: Path | None) -> RobotDriver:

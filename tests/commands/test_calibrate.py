@@ -127,6 +127,22 @@ def test_points_can_be_typed(files: Path) -> None:
     assert len(read_points(files / "out/points.json").world) == 8, "kept, so that none need be touched again"
 
 
+def test_questions_that_nobody_answers_end_in_a_sentence(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(UserError, match="points=FILE"):
+        run(files, f"intrinsics={files / 'lens.yaml'}")
+
+
+def test_a_question_is_shown_whole(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    composed = compose("calibrate", [f"output={files / 'out'}"])
+    with pytest.raises(UserError, match="no point was given"):
+        calibrate.run(composed, Console())
+    assert "x y [z] in metres" in capsys.readouterr().out
+
+
 def poses_of_board(count: int = 10) -> list[tuple[Array, Pose]]:
     """Where the camera sees the board, and the tool's pose that puts it there."""
     rng, on_tool = np.random.default_rng(4), transform(rotation_from_vector([0.1, 0.2, 0.3]), [0.02, 0.01, 0.05])
@@ -209,6 +225,8 @@ WRONG_POINTS = {
     "short.json": ('[{"pixel": [1], "world": [0, 0]}]', "point 1: expected"),
     "nan.json": ('[{"pixel": [1, 2], "world": [0, .nan]}]', "finite"),
     "odd.json": ("[3]", "point 1: expected"),
+    "bare.csv": ("1,2,0.3,0.1\n5,6,0.4,0.1", "first line to be column,row,x,y or .*got 1,2,0.3,0.1"),
+    "millimetres.csv": ("column,row,x,y\n1,2,300,100", "in metres"),
 }
 
 

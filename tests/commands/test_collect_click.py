@@ -82,6 +82,7 @@ def test_what_is_out_of_reach_is_refused_on_the_page_before_anything_is_gripped(
 
     _, said = record(table(arm, FakeOperator()), [FAR, again, {"success": True}])
     assert "Refused" in said[1] and "reach" in said[1]
+    assert not any("Moving home" in text for text in said), "it had moved when it asked"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,7 @@ def test_a_real_robot_that_rehearses_or_that_nobody_watches_is_refused(
     override: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = ["collect", "demonstrator=click", "robot=real_ur", "robot.host=127.0.0.9", f"robot.profile={EXAMPLE}"]
+    told = ["collect", "demonstrator=click", "robot=real_ur", "camera=loopback", "robot.host=127.0.0.9"]
+    told += [f"robot.profile={EXAMPLE}"]
     assert main([*told, override, "threads=1"]) == 2
     assert word in capsys.readouterr().err

@@ -24,7 +24,7 @@ from robo_rlft.config import UserError, compose
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.demonstrations import DemonstrationData
 from robo_rlft.data.episodes import EpisodeError, read_episodes
-from robo_rlft.driver import DeadlineExceeded, Mode, RobotDriver
+from robo_rlft.driver import DeadlineExceeded, Mode, Pose, RobotDriver
 from robo_rlft.language.instruction import InstructionError
 from robo_rlft.robots.safety.envelope import SafetyEnvelope
 from robo_rlft.robots.safety.profile import read_profile
@@ -194,6 +194,13 @@ def test_a_dry_run_moves_nothing_and_leaves_the_picture_of_its_plan(pictures: No
     assert "dry run: nothing was moved" in told
     assert [p["command"] for p in course["attempts"][0]["planned"]].count("grip") == 1
     assert (Path("runs/live") / course["attempts"][0]["picture"]).stat().st_size > 10_000
+    assert "not at home" not in told
+
+
+def test_a_dry_run_says_that_the_tool_may_stand_in_the_picture(pictures: None) -> None:
+    arm, answers = FakeArm(start=Pose(position=(0.4, 0.1, 0.2))), yes()
+    _, told = session(f"instruction='{SENTENCE}'", driver=guarded(arm, answers=answers, dry_run=True), answers=answers)
+    assert "not at home but at (0.400, 0.100, 0.200) m" in told
 
 
 def test_a_person_confirms_the_action_and_says_whether_it_was_done() -> None:
@@ -345,5 +352,6 @@ def test_a_real_robot_that_moves_is_refused_where_standard_input_is_a_pipe(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n" * 9))
     told = ["deploy", "robot=real_ur", "robot.host=127.0.0.9", f"robot.profile={EXAMPLE}", "robot.dry_run=false"]
+    told += ["camera=loopback"]
     assert main([*told, f"instruction='{SENTENCE}'"]) == 2
     assert "a pipe is no person" in capsys.readouterr().err and not Path("runs").exists()

@@ -299,3 +299,16 @@ def test_an_environment_of_a_robot_without_scenes_is_refused() -> None:
     composed = compose("collect", ["robot=real_my_arm", TRUST], config_dirs=[EXAMPLE / "conf"])
     with pytest.raises(ConfigError, match="builds its scenes anew"):
         check_groups(composed, GROUPS, provided=PROVIDED)
+
+
+def test_a_real_robot_without_a_host_or_a_camera_is_refused_in_plain_words() -> None:
+    assert robot_problems(compose("deploy", ["robot=real_ur"])) == [
+        "robot.host: expected the arm's address, as its pendant shows it; e.g. robot.host=192.168.1.10"
+    ]
+    seen = robot_problems(compose("deploy", ["robot=real_ur", "robot.host=192.168.1.10"]))
+    assert seen == ["camera: real_ur brings none; choose camera=realsense or =opencv"]
+
+
+def test_the_emulated_camera_is_that_of_the_emulated_robot() -> None:
+    composed = compose("deploy", ["robot=real_ur", "robot.host=127.0.0.9", "camera=loopback"])
+    assert composed.values["camera"]["host"] == "127.0.0.9"

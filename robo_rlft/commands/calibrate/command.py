@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,7 +109,7 @@ def run(composed: Composed, console: Console, ask: Answer | None = None) -> Path
     if target.exists() and not values["overwrite"]:
         raise UserError(f"{target} is there already; overwrite=true replaces it, output=DIR writes elsewhere")
     workspace: Workspace = build(values["workspace"], trust=composed.trust, path="workspace")
-    measured = measure(composed, board, folder, ask=ask or (lambda question: console.input(question)), console=console)
+    measured = measure(composed, board, folder, ask=ask or partial(_typed, console), console=console)
     solve: Callable[..., Solved] = _from_points if values["method"] == "points" else _from_samples
     solved = solve(measured, board=board, workspace=workspace, values=values)
     _report(solved, workspace, console)
@@ -123,6 +124,16 @@ def run(composed: Composed, console: Console, ask: Answer | None = None) -> Path
     write_calibration(target, solved.calibration)
     console.print(f"wrote {target} and {folder / GRID}; name it with camera.calibration={target}", markup=False)
     return target
+
+
+def _typed(console: Console, question: str) -> str:
+    try:
+        return console.input(question, markup=False)
+    except EOFError:
+        raise UserError(
+            "nobody answers the questions; run it in a terminal, or give what was measured: points=FILE for "
+            "method=points, samples=DIR for method=charuco"
+        ) from None
 
 
 def _from_points(measured: Measured, *, board: Board, workspace: Workspace, values: dict[str, Any]) -> Solved:

@@ -25,6 +25,7 @@ from robo_rlft.robots.calibration.file import FORMAT, read_calibration
 SAMPLES_FORMAT = "robo_rlft.calibration_samples"
 SAMPLES_VERSION = 1
 POSES_FILE = "poses.json"
+_FAR = 10.0  # metres; whoever is farther off has written millimetres
 _HALF = 0.5  # image viewers count a pixel from its centre, this package from its corner
 
 
@@ -55,13 +56,26 @@ def read_points(path: Path) -> Points:
     """
     text = _text(path)
     try:
-        rows = list(csv.DictReader(text.splitlines())) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
+        rows = _csv_rows(path, text) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
     except (yaml.YAMLError, csv.Error) as error:
         raise UserError(f"{path}: expected CSV, JSON or YAML, could not read it: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: expected a list of points, each with a pixel and a place; got {_kind(rows)}")
     pairs = [_pair(path, number, row) for number, row in enumerate(rows, start=1)]
+    farthest = max(math.hypot(*place) for _, place in pairs)
+    if farthest > _FAR:
+        raise UserError(f"{path}: expected places in metres from the robot's base, got one {farthest:g} m away")
     return Points(pixels=np.array([p for p, _ in pairs]) + _HALF, world=np.array([w for _, w in pairs]))
+
+
+def _csv_rows(path: Path, text: str) -> list[dict[str, str]]:
+    reader = csv.DictReader(text.splitlines())
+    names = [str(name).strip() for name in reader.fieldnames or ()]
+    if names and not {"column", "row", "x", "y"} <= set(names):
+        expected = "expected the first line to be column,row,x,y or column,row,x,y,z"
+        raise UserError(f"{path}: {expected}; got {','.join(names)}")
+    reader.fieldnames = names
+    return list(reader)
 
 
 def write_points(path: Path, points: Points) -> None:

@@ -99,9 +99,10 @@ def measure(composed: Composed, board: Board, folder: Path, *, ask: Answer, cons
 def _ask_points(composed: Composed, folder: Path, taken: bool, *, ask: Answer, console: Console) -> Points:
     """Ask for table points until the operator gives an empty answer: touched with the tool, or typed."""
     shown = str(folder / "picture.png") if taken and composed.values["picture"] is None else composed.values["picture"]
+    end = "an empty answer" if composed.values.get("robot") is None else "'end'"
     console.print(
         f"at least {MINIMUM_POINTS} points near the workspace's corners, 6 or more are better; read each one's pixel "
-        f"off {shown or 'the picture'} in an image viewer; an empty answer ends",
+        f"off {shown or 'the picture'} in an image viewer; {end} ends",
         markup=False,
     )
     pixels: list[list[float]] = []

@@ -312,7 +312,7 @@ def _tell(session: Session, folder: Path, console: Console, checkpoint: str | No
     if rows:
         columns = ["sentence", "outcome", "confidence", "attempts", "episode kept"]
         print_table(console, f"{len(rows)} sentence{'s' if len(rows) > 1 else ''}", columns, rows)
-    if session.dry_run:
+    if session.dry_run and len(rows) > 1:
         console.print(DRY_RUN, markup=False)
     console.print(f"results: {folder / RESULTS}", markup=False)
     kept = sum(course.episode is not None for course in session.courses)

@@ -231,6 +231,13 @@ class Session:
             course.attempts[-1]["planned"] = [asdict(command) for command in planned]
             way = math.fsum(math.dist(one.start.position, one.target.position) for one in planned)
             self._tell(f"rehearsed {len(planned)} commands, all within the limits: {way:.2f} m of way")
+            first = planned[0]
+            if first.command == "home" and math.dist(first.start.position, first.target.position) > NEAR_HOME:
+                x, y, z = first.start.position
+                self._tell(
+                    f"the tool is not at home but at ({x:.3f}, {y:.3f}, {z:.3f}) m, and a dry run leaves it there: see "
+                    "that it does not stand in the picture"
+                )
         else:
             course.attempts[-1] |= asdict(outcome)
             came = "carried it" if outcome.carried else "lost it on the way" if outcome.gripped else "held nothing"

@@ -1,4 +1,4 @@
-"""Intel RealSense depth cameras, through Intel's client pyrealsense2 (`pip install robo_rlft[realsense]`).
+"""Intel RealSense depth cameras, through Intel's client pyrealsense2 (`pip install '.[realsense]'` in a checkout).
 
 Tested with a stand-in for pyrealsense2; not with a camera.
 """
@@ -171,6 +171,6 @@ def _client() -> Any:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
         raise DriverError(
-            "camera=realsense needs Intel's client, which is not installed: pip install 'robo_rlft[realsense]' "
+            "camera=realsense needs Intel's client, which is not installed: pip install '.[realsense]' in a checkout "
             f"({error})"
         ) from error

@@ -252,7 +252,7 @@ class _UrDriver:
 
     def _listen(self) -> None:
         if importlib.util.find_spec("rtde_receive") is None:
-            raise DriverError('a UR arm needs ur_rtde, which is not installed: pip install "robo_rlft[ur]"')
+            raise DriverError('a UR arm needs ur_rtde, which is not installed: pip install ".[ur]" in a checkout')
         self._link = self.watchdog_ended_after = None
         self._serial = dashboard.identify(self._host, RTDE_PORT)
         self._link = self._open_link(self._host)
