@@ -159,7 +159,7 @@ def test_without_ur_rtde_it_says_what_to_install(make_ur, monkeypatch):
     driver = make_ur()
     driver.close()
     monkeypatch.setattr(ur_driver.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DriverError, match=r'pip install "robo_rlft\[ur\]"'):
+    with pytest.raises(DriverError, match=r'pip install ".\[ur\]"'):
         driver.connect()
 
 
