@@ -155,7 +155,7 @@ def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         raise ImportError(f"No module named '{name}'")
 
     monkeypatch.setattr(realsense.importlib, "import_module", missing)
-    with pytest.raises(DriverError, match="robo_rlft\\[realsense\\]"):
+    with pytest.raises(DriverError, match=r"\.\[realsense\]"):
         RealSense().connect()
 
 
