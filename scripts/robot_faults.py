@@ -174,9 +174,7 @@ def killed(bench: Bench, how: str, *, after: float) -> Row:
     row["nothing_moves"] = not bench.stage.state()["moving"]
     row["orphan"] = _runs(link)
     bench.driver.connect()
-    # With both processes gone only the watchdog is left; the controller then brakes as hard as it itself sees fit.
-    ended = stopping if how == "both" else still
-    in_time = ended is not None and ended - at < STILL_WITHIN
+    in_time = still is not None and still - at < STILL_WITHIN
     row["passed"] = bool(moving and in_time and row["nothing_moves"] and not row["orphan"])
     return row
 

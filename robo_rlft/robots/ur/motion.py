@@ -32,7 +32,7 @@ LONGEST_SECONDS = 600.0  # of a motion without a deadline, however slow it was a
 JOURNAL_PERIOD = 0.02  # seconds between two states for `on_state`, at least
 TARE_LOOKS = 4
 DISTANCE = 0.001  # metres, of the target
-ANGLE = 0.03  # radians; 5 mm at the end of something of 15 cm
+ANGLE = 0.01  # radians
 
 
 @dataclass(frozen=True, kw_only=True)

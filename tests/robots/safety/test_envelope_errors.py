@@ -264,7 +264,7 @@ def test_stop_during_the_question_about_an_action_keeps_it_from_beginning() -> N
 def test_stop_when_nothing_moves_changes_nothing() -> None:
     robot = guarded(FakeArm())
     robot.stop()
-    robot.move(THERE, speed=0.2)
+    assert robot.move(THERE, speed=0.2).reached == THERE
 
 
 def test_stop_always_passes() -> None:
