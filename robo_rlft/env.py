@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from robo_rlft.driver import Pose, RobotDriver
-from robo_rlft.geometry import Workspace, bin_to_angle
+from robo_rlft.geometry import Workspace, angle_to_bin, bin_to_angle, rotate_xy
 from robo_rlft.language.instruction import check_instruction
 from robo_rlft.perception import fuse, surface_height
 from robo_rlft.records import Observation, PickPlace, Reward, Scene
@@ -42,11 +42,22 @@ class EnvState:
     seed: int
     split: str
     phase: str
-    instruction: str
-    goal: Goal | None
+    goals: tuple[Goal, ...]  # none for a user's sentence that came without one
+    sentences: tuple[str, ...]
+    line: int  # which sentence is said now
     poses: tuple[Pose, ...]  # at rest
     progress: float
     step: int  # actions taken
+
+    @property
+    def instruction(self) -> str:
+        """The sentence that is said now."""
+        return self.sentences[self.line]
+
+    @property
+    def goal(self) -> Goal | None:
+        """What it means, if known."""
+        return self.goals[self.line] if self.goals else None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, numbers and strings; floats survive a JSON round trip exactly."""
@@ -56,8 +67,8 @@ class EnvState:
     def from_json(cls, data: dict[str, Any]) -> EnvState:
         """Make a state from what `to_json` gave."""
         poses = tuple(Pose(position=tuple(p["position"]), quaternion=tuple(p["quaternion"])) for p in data["poses"])
-        goal = None if data["goal"] is None else Goal(**data["goal"])
-        return cls(**{**data, "poses": poses, "goal": goal})
+        goals = tuple(Goal(**goal) for goal in data["goals"])
+        return cls(**{**data, "poses": poses, "goals": goals, "sentences": tuple(data["sentences"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,13 +176,14 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         if sentence is not None:
             if goal is not None:
                 named(layout, goal.pick), named(layout, goal.place)
-            layout = replace(layout, instruction=check_instruction(sentence), goal=goal)
+            layout = layout.told(check_instruction(sentence), goal)
         return EnvState(
             seed=seed,
             split=self.split,
             phase=self.phase,
-            instruction=layout.instruction,
-            goal=layout.goal,
+            goals=layout.goals,
+            sentences=layout.sentences,
+            line=0,
             poses=layout.poses,
             progress=self.task.progress(layout, layout.poses),
             step=0,
@@ -205,7 +217,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         )
         poses = self.driver.poses()
         progress = self.task.progress(layout, poses)
-        after = replace(state, poses=poses, progress=progress, step=state.step + 1)
+        line = self.task.line(layout, poses)
+        after = replace(state, poses=poses, progress=progress, step=state.step + 1, line=line)
         terms = self.reward(before=state.progress, after=progress, observation=before, final=None)
         terminated = progress > SUCCESS
         attempt = Attempt(before=state.poses, after=poses, gripped=outcome.gripped, carried=outcome.carried)
@@ -247,15 +260,22 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         return self.task.explain(self.layout(state), attempts)
 
     def layout(self, state: EnvState) -> Layout:
-        """Return the scene of a state, with the state's own sentence and goal."""
+        """Return the scene of a state, with the state's own sentences and goals."""
         layout = self._layout(state.split, state.phase, state.seed)
-        return replace(layout, goal=state.goal, instruction=state.instruction)
+        return replace(layout, goals=state.goals, sentences=state.sentences, line=state.line)
 
     def to_action(self, intent: Intent) -> npt.NDArray[np.int64]:
-        """Return the action nearest to an intent in metres and radians."""
-        pick, place = (self.workspace.clip_pixel(self.workspace.xy_to_pixel(xy)) for xy in (intent.pick, intent.place))
-        turn = intent.turn * self.rotations / (2 * np.pi)
-        rotation = int(np.floor(turn + 0.5)) % self.rotations
+        """Return the action nearest to an intent in metres and radians.
+
+        The place follows the pick: where the pick's pixel is off by some of a pixel, what is carried is off by as much,
+        turned, and the place makes up for it.
+        """
+        grid = self.workspace
+        pick = grid.clip_pixel(grid.xy_to_pixel(intent.pick))
+        rotation = angle_to_bin(intent.turn, self.rotations)
+        x, y = grid.pixel_to_xy(pick)
+        off = rotate_xy((x - intent.pick[0], y - intent.pick[1]), bin_to_angle(rotation, self.rotations))
+        place = grid.clip_pixel(grid.xy_to_pixel((intent.place[0] + off[0], intent.place[1] + off[1])))
         return np.array([*pick, *place, rotation], dtype=np.int64)
 
     def _layout(self, split: str, phase: str, seed: int) -> Layout:

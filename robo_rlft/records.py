@@ -142,6 +142,7 @@ class Transition(TensorRecord):
 
     observation: Observation
     action: PickPlace
+    symmetry: Tensor  # int64, how many turns, equal parts of a whole one apart, are known to come to the same
     pick_log_prob: Tensor  # float32, under the policy that acted
     place_log_prob: Tensor  # float32, under the policy that acted
     reward: Tensor  # float32

@@ -65,7 +65,7 @@ def test_oracle_episodes_are_bit_equal_in_a_worker() -> None:
             here.demonstrate([5, 6], Demonstrator()), workers.demonstrate([5, 6], Demonstrator()), strict=True
         ):
             assert a.color.tobytes() == b.color.tobytes() and a.height.tobytes() == b.height.tobytes()
-            assert (a.instruction, a.rewards.tolist()) == (b.instruction, b.rewards.tolist())
+            assert (a.instructions, a.rewards.tolist()) == (b.instructions, b.rewards.tolist())
 
 
 def test_a_state_restored_from_json_acts_bit_equally() -> None:

@@ -29,7 +29,9 @@ def play(*, workers: int, split: str = "seen") -> list[object]:
     with EnvPool(make_env=env_factory(phase="val", split=split), workers=workers) as pool:
         batches = list(run_episodes(pool, policy, SCENES, greedy=True, batch_size=6))
     return [
-        [r.seed, r.instruction, r.success, r.confidence, r.pick.tolist(), r.place.tolist()] for b in batches for r in b
+        [r.seed, *r.instructions, r.success, r.confidence, r.pick.tolist(), r.place.tolist()]
+        for b in batches
+        for r in b
     ]
 
 

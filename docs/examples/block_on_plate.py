@@ -35,7 +35,7 @@ class BlockOnPlate(Task):
         poses = scatter([FOOTPRINT_RADIUS[shape] for shape, _ in names], rng=rng)
         bodies = tuple(make_object(shape, color) for shape, color in names)
         goal = Goal(pick=f"{pick} block", place=f"{place} plate")
-        return Layout(bodies=bodies, poses=poses, goal=goal, instruction="")
+        return Layout(bodies=bodies, poses=poses, goals=(goal,))
 
     def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
         return str(rng.choice(SENTENCES)).format(pick=goal.pick, place=goal.place)

@@ -18,14 +18,15 @@ from torch.optim import Optimizer
 from robo_rlft.algorithms.losses import pixel_label, rotation_label, soft_cross_entropy
 from robo_rlft.algorithms.schedules import with_warmup_cosine
 from robo_rlft.policies.transporter import TransporterPolicy
-from robo_rlft.records import Transition
+from robo_rlft.records import PickPlace, Transition
 
 
 class BehaviorCloning(LightningModule):
     """Cross-entropy of the pick map, and of the place maps at the demonstrated pick, with blurred labels.
 
-    Labels of a single pixel teach over-confidence, from which RL cannot start. The weights with the least validation
-    loss are the ones that stay; without validation data, the last.
+    Labels of a single pixel teach over-confidence, from which RL cannot start. Where turns are known to come to the
+    same (`Transition.symmetry`), each is labelled, at the same place: see `rotation_label`. The weights with the least
+    validation loss are the ones that stay; without validation data, the last.
 
     Args:
         policy: is trained in place.
@@ -92,15 +93,18 @@ class BehaviorCloning(LightningModule):
         pick, place = factors.pick, factors.place[:, 0]  # (B, H, W) and (B, R, H, W)
         shape = (pick.shape[1], pick.shape[2])
         pick_label = pixel_label(action.pick, shape, sigma=self.pick_sigma)
-        turn = rotation_label(action.rotation, place.shape[1], sigma=self.rotation_sigma)
+        turn = rotation_label(action.rotation, place.shape[1], sigma=self.rotation_sigma, symmetry=batch.symmetry)
         place_label = turn[:, :, None, None] * pixel_label(action.place, shape, sigma=self.place_sigma)[:, None]
         return soft_cross_entropy(pick, pick_label).mean(), soft_cross_entropy(place, place_label).mean()
 
     def validation_step(self, batch: Transition, batch_idx: int) -> None:
-        """Log the exact negative log-likelihood of what was demonstrated."""
-        scores = self.policy.evaluate_actions(batch.observation, batch.action)
-        possible = scores.log_prob > -1e4  # a demonstrator's slip may be an action that the mask rules out
-        nll = -scores.log_prob[possible].mean() if possible.any() else scores.log_prob.new_zeros(())
+        """Log the exact negative log-likelihood of what was demonstrated, equal turns taken together."""
+        action = batch.action
+        factors = self.policy.factors(self.policy.encode(batch.observation), action.pick)
+        scores = factors.scores(action[:, None])[:, 0]
+        log_prob = scores.pick_log_prob + equal_turns_log_prob(factors.place[:, 0], action, batch.symmetry)
+        possible = log_prob > -1e4  # a demonstrator's slip may be an action that the mask rules out
+        nll = -log_prob[possible].mean() if possible.any() else log_prob.new_zeros(())
         self.log("val/nll", nll, prog_bar=True, batch_size=max(1, int(possible.sum())))
         self.log("val/pick_entropy", scores.pick_entropy.mean(), batch_size=len(possible))
         self.log("val/place_entropy", scores.place_entropy.mean(), batch_size=len(possible))
@@ -163,3 +167,17 @@ class BehaviorCloning(LightningModule):
         """Return the policy's weights that training changes."""
         frozen = {name for name, p in self.policy.named_parameters() if not p.requires_grad}
         return {name: value for name, value in self.policy.state_dict().items() if name not in frozen}
+
+
+def equal_turns_log_prob(place: Tensor, action: PickPlace, symmetry: Tensor) -> Tensor:
+    """Return the log-probability (B,) of placing as in actions (B,), or with a turn that comes to the same.
+
+    Args:
+        place: (B, R, H, W), log-probabilities of place and rotation.
+        action: what was demonstrated.
+        symmetry: int64 (B,), see `rotation_label`.
+    """
+    rows = torch.arange(len(place), device=place.device)
+    turns = place[rows, :, action.place[:, 0], action.place[:, 1]]  # (B, R)
+    equal = rotation_label(action.rotation, place.shape[1], sigma=0.0, symmetry=symmetry) > 0.0
+    return turns.masked_fill(~equal, -torch.inf).logsumexp(dim=1)

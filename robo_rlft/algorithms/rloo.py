@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from robo_rlft.algorithms.groups import GroupBatch, RolloutStats
 from robo_rlft.algorithms.losses import approx_kl, clipfrac, clipped_surrogate, factored_kl_loss
-from robo_rlft.algorithms.rollouts import GroupBatch, RolloutData, RolloutStats, iterations_done
+from robo_rlft.algorithms.rollouts import RolloutData, iterations_done
 from robo_rlft.models.precision import resolve_precision
 from robo_rlft.policies.transporter import TransporterPolicy
 from robo_rlft.records import ActionScores
@@ -46,7 +48,8 @@ class Rloo(LightningModule):
     Args:
         policy: is trained in place.
         iterations: of rollout and update.
-        lr: Adam's, constant after the warm-up.
+        lr: Adam's, after the warm-up.
+        anneal_lr: let the rate fall linearly to 0 over the iterations; else it stays constant.
         warmup_steps: gradient steps over which the learning rate rises linearly. Adam's first steps move every weight
             by the whole learning rate, whatever its gradient: without this the first one cost 1.8 nats of KL.
         kl_coef: weight of the KL to the policy at the start.
@@ -61,6 +64,7 @@ class Rloo(LightningModule):
         policy: TransporterPolicy,
         iterations: int = 60,
         lr: float = 5e-4,
+        anneal_lr: bool = True,
         warmup_steps: int = 10,
         kl_coef: float = 0.02,
         clip_coef: float = 0.2,
@@ -73,27 +77,27 @@ class Rloo(LightningModule):
         self.reference = frozen_copy(policy)
         self.iterations = iterations
         self.lr = lr
+        self.anneal_lr = anneal_lr
         self.warmup_steps = warmup_steps
         self.kl_coef = kl_coef
         self.clip_coef = clip_coef
         self.max_grad_norm = max_grad_norm
         self.allow_zero_success = allow_zero_success
+        self.environment_steps = 0  # of all rollouts so far
         self._clock = time.perf_counter()
 
     def losses(self, batch: GroupBatch) -> Losses:
         """Return the terms of the loss of a minibatch (B, K)."""
-        encoded = self.policy.encode(batch.observation)  # the reference has the same encoder
-        factors = self.policy.factors(encoded, batch.action.pick)
-        with torch.no_grad():
-            reference = self.reference.factors(encoded, batch.action.pick)
-        scores = factors.scores(batch.action)
-        pick_kl, place_kl = factors.kl(reference)
+        # The reference has the same encoder, which is frozen: what was encoded to act is as good for both.
+        encoded = self.policy.encode(batch.observation) if batch.encoded is None else batch.encoded
+        compared = self.policy.compare(encoded, batch.action, reference=self.reference)
+        scores = compared.scores
         surrogate = clipped_surrogate(
             scores.pick_log_prob, batch.pick_log_prob, batch.advantage, clip_coef=self.clip_coef
         ) + clipped_surrogate(scores.place_log_prob, batch.place_log_prob, batch.advantage, clip_coef=self.clip_coef)
         return Losses(
             policy_loss=-surrogate.mean(),
-            kl=factored_kl_loss(pick_kl, place_kl, scores.pick_log_prob, batch.pick_log_prob),
+            kl=factored_kl_loss(compared.pick_kl, compared.place_kl, scores.pick_log_prob, batch.pick_log_prob),
             scores=scores,
         )
 
@@ -135,11 +139,14 @@ class Rloo(LightningModule):
         stats = data.stats
         if iterations_done(self.trainer) == 0 and not self.allow_zero_success:
             check_success(stats)
+        self.environment_steps += stats.decisions
         values = {
             "rollout/episodic_return": stats.episodic_return,
             "rollout/success": stats.success,
             "rollout/mixed_groups": stats.mixed_groups,
             "rollout/groups": float(stats.groups),
+            # What the rollouts of this row cost is in: it is the budget spent, not what the policy learned from.
+            "charts/environment_steps": float(self.environment_steps),
         }
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
 
@@ -155,13 +162,24 @@ class Rloo(LightningModule):
         """Start the clock, before the first rollout."""
         self._clock = time.perf_counter()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the budget spent."""
+        checkpoint["environment_steps"] = self.environment_steps
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load the budget spent; a checkpoint from before there was one starts at 0."""
+        self.environment_steps = int(checkpoint.get("environment_steps", 0))
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam over all but the encoder, with a linear warm-up."""
+        """Return Adam over all but the encoder, with a linear warm-up and decay."""
         optimizer = torch.optim.Adam([p for p in self.policy.parameters() if p.requires_grad], lr=self.lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / (self.warmup_steps + 1))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Return the share of the learning rate at a gradient step."""
+        rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return rise * (1.0 - iterations_done(self.trainer) / self.iterations) if self.anneal_lr else rise
 
     def configure_gradient_clipping(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,49 +18,33 @@ from lightning import LightningDataModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from robo_rlft.algorithms.losses import leave_one_out_advantage
+from robo_rlft.algorithms.credit import Credit
+from robo_rlft.algorithms.groups import GroupBatch, RolloutStats, fold, joined, mixed_groups, rewards, summarise
 from robo_rlft.data.context import TrainContext
-from robo_rlft.records import Observation, PickPlace, TensorRecord, Transition, concatenate
-from robo_rlft.rollout.collect import collect
+from robo_rlft.data.decisions import FOLDER, paid_decisions, write_decisions
+from robo_rlft.rollout.collect import Rollout, collect
 from robo_rlft.rollout.pool import EnvPool
 
-_SCENES, _ACTIONS, _SHUFFLE = 0, 1, 2  # what a random stream is for
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupBatch(TensorRecord):
-    """K decisions for each of B observations; one forward pass of the picture serves all K."""
-
-    observation: Observation  # (B,)
-    action: PickPlace  # (B, K)
-    pick_log_prob: Tensor  # float32 (B, K), under the policy that acted
-    place_log_prob: Tensor  # float32 (B, K), under the policy that acted
-    advantage: Tensor  # float32 (B, K)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolloutStats:
-    """What an iteration's rollouts came to."""
-
-    rollouts: int
-    decisions: int
-    episodic_return: float  # mean
-    success: float  # share of episodes that the task itself ended
-    mixed_groups: float  # share of groups whose returns are not all equal
-    groups: int  # groups rolled out, resampled ones included
+_SCENES, _ACTIONS, _SHUFFLE, _BRANCH = 0, 1, 2, 3  # what a random stream is for
 
 
 class RolloutData(LightningDataModule):
-    """Groups of rollouts of the same scene, fresh ones for every epoch.
+    """Groups of rollouts of the same scene, or of decisions in the same state, fresh ones for every epoch.
 
     Args:
         context: the run; `context.policy` is the one that acts.
         scenes: scenes of an iteration.
-        samples: K, rollouts of each scene.
-        minibatch_scenes: scenes of a gradient step, at most.
+        samples: K, rollouts of each scene, or decisions tried in each state.
+        credit: what a decision is worth, see `algorithms.credit`: "episode" (its episode's return), "to_go" (the
+            rewards from its step on) or "state" (its own reward, among K decisions tried in the same state; the scene
+            then goes on from one of their outcomes). Equal budgets are equal `charts/environment_steps`.
+        minibatch_scenes: scenes of a gradient step, at most, with all the steps of their episodes: cut smaller, long
+            tasks take more and noisier steps, and drift from the start's policy faster than they learn.
         update_epochs: passes over an iteration's rollouts.
-        max_resample: how often, at most, fresh scenes replace the groups whose rollouts all came to the same.
-        skip_equal_groups: leave out those groups, which say nothing about the reward.
+        max_resample: how often, at most, fresh scenes replace those whose rollouts all came to the same.
+        skip_equal_groups: leave out groups whose K values are equal: they say nothing about the reward.
+        record: keep the decisions that were paid for, in the run's folder `decisions`; `algorithm=filtered_bc` learns
+            from them.
     """
 
     def __init__(
@@ -69,10 +53,12 @@ class RolloutData(LightningDataModule):
         context: TrainContext,
         scenes: int = 32,
         samples: int = 4,
+        credit: Credit = "episode",
         minibatch_scenes: int = 16,
         update_epochs: int = 1,
         max_resample: int = 0,
         skip_equal_groups: bool = True,
+        record: bool = False,
     ) -> None:
         super().__init__()
         if scenes < 1 or samples < 2 or minibatch_scenes < 1 or update_epochs < 1 or max_resample < 0:
@@ -84,14 +70,16 @@ class RolloutData(LightningDataModule):
         self.context = context
         self.scenes = scenes
         self.samples = samples
+        self.credit = credit
         self.minibatch_scenes = minibatch_scenes
         self.update_epochs = update_epochs
         self.max_resample = max_resample
         self.skip_equal_groups = skip_equal_groups
+        self.record = record
         self.stats: RolloutStats | None = None
         self._pool: EnvPool | None = None
         self._iteration = -1
-        self._batches: list[GroupBatch] = []
+        self._cuts: list[_Cut] = []
 
     def setup(self, stage: str) -> None:
         """Start the environments."""
@@ -110,139 +98,94 @@ class RolloutData(LightningDataModule):
         """Roll out the present policy on fresh scenes and return this iteration's minibatches, always at least one."""
         iteration = 0 if self.trainer is None else iterations_done(self.trainer)
         if iteration != self._iteration:
-            self._batches = self._make_batches(iteration)
+            self._cuts = []  # what is left of the last iteration is not kept beside the next
+            self._cuts = self._make_cuts(iteration)
             self._iteration = iteration
-        return DataLoader(_Listed(self._batches), batch_size=None, collate_fn=_as_is)
+        return DataLoader(_Minibatches(self._cuts), batch_size=None, collate_fn=_as_is)
 
-    def _make_batches(self, iteration: int) -> list[GroupBatch]:
+    def _make_cuts(self, iteration: int) -> list[_Cut]:
         rollouts = self._roll_out(iteration)
-        returns = [group_returns(rollout, self.samples) for rollout in rollouts]
-        self.stats = summarise(rollouts, torch.cat(returns))
-        kept = [mixed(r) if self.skip_equal_groups else torch.ones(len(r), dtype=torch.bool) for r in returns]
-        total, count = sum(map(len, kept)), int(sum(k.sum() for k in kept))
-        if count == 0:  # Lightning stops at an epoch without batches; these have no advantage, so only the KL pulls
+        self.stats = summarise(rollouts, self.credit)
+        if self.record:
+            rotations = int(self.context.policy.rotations)  # type: ignore[attr-defined]  # not of the Protocol
+            paid = paid_decisions(rollouts, workspace=self.context.workspace, rotations=rotations, iteration=iteration)
+            write_decisions(self.context.run_dir / FOLDER, iteration, paid)
+        groups = [part for rollout in rollouts for part in fold(rollout, self.credit)]
+        kept = [part.mixed if self.skip_equal_groups else torch.ones_like(part.mixed) for part in groups]
+        if not any(keep.any() for keep in kept):
+            # Lightning stops at an epoch without batches; these have no advantage, so only the KL pulls.
             kept[0][: self.minibatch_scenes] = True
-        parts = [part for triple in zip(rollouts, returns, kept, strict=True) for part in fold(*triple)]
-        # What is skipped counts as zero, so skipping saves time and leaves the gradient's expectation as it was.
-        parts = [replace(part, advantage=part.advantage * (count / total)) for part in parts]
         rng = np.random.default_rng((self.context.seed, iteration, _SHUFFLE))
-        batches: list[GroupBatch] = []
+        parts = joined(groups, kept)
+        steps = max(len(rollout.encoded) for rollout in rollouts)
+        order: list[_Cut] = []
         for _ in range(self.update_epochs):
-            cuts = [cut for part in _joined(parts) for cut in self._cut(part, rng)]
-            batches += [cuts[int(i)] for i in rng.permutation(len(cuts))]
-        return batches
+            cuts = [cut for part in parts for cut in self._cut(part, steps, rng)]
+            order += [cuts[int(i)] for i in rng.permutation(len(cuts))]
+        return order
 
-    def _roll_out(self, iteration: int) -> list[Transition]:
-        """Return the iteration's rollouts (T, N), one for each round of resampling."""
+    def _roll_out(self, iteration: int) -> list[Rollout]:
+        """Return the iteration's rollouts, one for each round of resampling."""
         if self._pool is None:
             raise RuntimeError("setup() comes before train_dataloader()")
         policy = self.context.policy
         if isinstance(policy, nn.Module):
             policy.eval()  # no layer may behave otherwise here than in the update
-        rollouts: list[Transition] = []
+        rollouts: list[Rollout] = []
         wanted, start = self.scenes, 0
         for attempt in range(1 + self.max_resample):
             seeds = [scene_seed(self.context.seed, iteration, index) for index in range(start, start + wanted)]
             generator = torch.Generator().manual_seed(_draw(self.context.seed, iteration, attempt, _ACTIONS))
-            with torch.no_grad():
-                rollouts.append(collect(self._pool, policy, seeds, samples=self.samples, generator=generator))
+            branch = np.random.default_rng((self.context.seed, iteration, attempt, _BRANCH))
+            rollouts.append(
+                collect(
+                    self._pool,
+                    policy,
+                    seeds,
+                    samples=self.samples,
+                    generator=generator,
+                    branch=branch if self.credit == "state" else None,
+                )
+            )
             start += wanted
-            wanted = int((~mixed(group_returns(rollouts[-1], self.samples))).sum())
+            wanted = int((~mixed_groups(rewards(rollouts[-1]), self.credit).any(dim=0)).sum())
             if wanted == 0:
                 break
         return rollouts
 
-    def _cut(self, part: GroupBatch, rng: np.random.Generator) -> list[GroupBatch]:
-        """Return shuffled minibatches of nearly equal size, each of at most `minibatch_scenes` groups' decisions."""
+    def _cut(self, part: GroupBatch, steps: int, rng: np.random.Generator) -> list[_Cut]:
+        """Return shuffled minibatches of nearly equal size, each of at most `minibatch_scenes` scenes' decisions."""
         rows, samples = part.advantage.shape
-        limit = self.minibatch_scenes * self.samples // samples
-        order = rng.permutation(rows)
-        return [part[torch.from_numpy(rows)] for rows in np.array_split(order, math.ceil(rows / limit))]
+        limit = self.minibatch_scenes * steps * self.samples // samples
+        shares = np.array_split(rng.permutation(rows), math.ceil(rows / limit))
+        return [_Cut(part=part, rows=torch.from_numpy(share)) for share in shares]
 
 
-class _Listed(Dataset[GroupBatch]):
-    """Batches that are there already."""
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """A minibatch that is not yet taken out of its part."""
 
-    def __init__(self, batches: Sequence[GroupBatch]) -> None:
-        self._batches = batches
+    part: GroupBatch
+    rows: Tensor  # int64 (B,)
+
+
+class _Minibatches(Dataset[GroupBatch]):
+    """Each is made when it is asked for, so that no picture is in memory twice for long."""
+
+    def __init__(self, cuts: Sequence[_Cut]) -> None:
+        self._cuts = cuts
 
     def __getitem__(self, index: int) -> GroupBatch:
-        return self._batches[index]
+        return self._cuts[index].part[self._cuts[index].rows]
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._cuts)
 
 
 def iterations_done(trainer: Trainer) -> int:
     """Return how many epochs of training are over."""
     # Unlike `trainer.current_epoch`, this is already right when Lightning asks for data first after a resume.
     return int(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]  # a subclass has it
-
-
-def group_returns(rollout: Transition, samples: int) -> Tensor:
-    """Return the episodes' returns (G, K): the sums of their rewards."""
-    return (rollout.reward * rollout.valid).sum(dim=0).view(-1, samples)
-
-
-def mixed(returns: Tensor) -> Tensor:
-    """Tell which groups (G,) have returns (G, K) that are not all equal."""
-    return returns.amax(dim=1) - returns.amin(dim=1) > 1e-6
-
-
-def summarise(rollouts: Sequence[Transition], returns: Tensor) -> RolloutStats:
-    """Return the figures of an iteration from its rollouts (T, N) and all their returns (G, K)."""
-    ended = torch.cat([(rollout.terminated & rollout.valid).any(dim=0) for rollout in rollouts])
-    return RolloutStats(
-        rollouts=returns.numel(),
-        decisions=int(sum(rollout.valid.sum() for rollout in rollouts)),
-        episodic_return=returns.mean().item(),
-        success=ended.float().mean().item(),
-        mixed_groups=mixed(returns).float().mean().item(),
-        groups=len(returns),
-    )
-
-
-def fold(rollout: Transition, returns: Tensor, kept: Tensor) -> list[GroupBatch]:
-    """Fold a rollout (T, N), the rows of a group adjacent, into batches of decisions.
-
-    The first decisions of a group share their observation: they become one row of K. Later ones have each their own:
-    they become rows of 1. Every decision of an episode has the episode's advantage.
-
-    Args:
-        rollout: (T, N), N = G K.
-        returns: (G, K).
-        kept: bool (G,), the groups to fold.
-    """
-    samples = returns.shape[1]
-    advantage = leave_one_out_advantage(returns)
-    first = _grouped(rollout[0], advantage.flatten(), samples)
-    parts = [first[kept]]
-    for t in range(1, len(rollout.reward)):
-        rows = rollout.valid[t] & kept.repeat_interleave(samples)
-        if rows.any():
-            parts.append(_grouped(rollout[t], advantage.flatten(), 1)[rows])
-    return parts
-
-
-def _grouped(step: Transition, advantage: Tensor, samples: int) -> GroupBatch:
-    """Return decisions (N,) as (N / samples, samples), one observation for each row."""
-    return GroupBatch(
-        observation=step.observation[::samples],
-        action=PickPlace(
-            pick=step.action.pick.view(-1, samples, 2),
-            place=step.action.place.view(-1, samples, 2),
-            rotation=step.action.rotation.view(-1, samples),
-        ),
-        pick_log_prob=step.pick_log_prob.view(-1, samples),
-        place_log_prob=step.place_log_prob.view(-1, samples),
-        advantage=advantage.view(-1, samples),
-    )
-
-
-def _joined(parts: Sequence[GroupBatch]) -> list[GroupBatch]:
-    """Join the parts that have the same number of decisions for each observation."""
-    sizes = dict.fromkeys(part.advantage.shape[1] for part in parts)
-    return [concatenate([part for part in parts if part.advantage.shape[1] == size]) for size in sizes]
 
 
 def scene_seed(seed: int, iteration: int, index: int) -> int:

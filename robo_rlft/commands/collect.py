@@ -75,14 +75,17 @@ def _collect(composed: Composed, opened: Run, console: Console) -> int:
         return collect_by_click(composed, opened, console, demonstrator, writer=writer, seeds=seeds)
     task = target_class(str(values["task"]["_target_"]), trust=composed.trust).name
     place = {"task": task, "split": values["split"], "phase": values["phase"]}
-    missing = [seed for seed in seeds if not writer.path(**place, seed=seed).exists()]
-    there = [read_episode(writer.path(**place, seed=seed)) for seed in seeds if seed not in set(missing)]
+    paths = {seed: writer.path(**place, seed=seed) for seed in seeds}
+    there = [read_episode(path) for path in paths.values() if path.exists()]
+    missing = [seed for seed, path in paths.items() if not path.exists()]
     done, successes = len(there), sum(episode.success for episode in there)
+    steps = sum(episode.steps for episode in there)
     make_env = environment_factory(values, trust=composed.trust)
     with EnvPool(make_env=make_env, workers=values["workers"]) as pool, ProgressLine(console, "collect") as line:
         for begin in range(0, len(missing), _CHUNK):
             for episode in pool.demonstrate(missing[begin : begin + _CHUNK], demonstrator):
                 writer.write(episode)
-                done, successes = done + 1, successes + episode.success
+                done, successes, steps = done + 1, successes + episode.success, steps + episode.steps
             line.update(done, len(seeds), f"success {successes / done:.2f}")
+    opened.notes["environment_steps"] = steps
     return successes

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from robo_rlft.apps.click import ClickDemonstrator, Desk
@@ -30,7 +29,7 @@ from robo_rlft.language.phrases import find_phrases
 from robo_rlft.robots.acting import Seen, carry_out, check_plan, look, make_ready, primitive_for
 from robo_rlft.robots.plan import PlannedPixels, make_plan
 from robo_rlft.rollout.episode import Episode
-from robo_rlft.rollout.pool import record_episode
+from robo_rlft.rollout.pool import Chosen, record_episode
 
 
 def collect_by_click(
@@ -114,13 +113,13 @@ class SimulatedTable:
     def record(self, desk: Desk, seed: int, title: str) -> Episode:
         """Ask until the episode is over, and return it."""
 
-        def choose(state: EnvState) -> npt.NDArray[np.int64]:
+        def choose(state: EnvState) -> Chosen:
             seen = self.env.look(state)
             steps = f", action {state.step + 1} of {self.env.task.max_steps}" if self.env.task.max_steps > 1 else ""
             color = np.ascontiguousarray(seen.color.numpy().transpose(1, 2, 0))
             clicked = desk.clicks(color, sentence=state.instruction, editable=False, title=f"Scene {title}{steps}")
             assert clicked is not None  # a simulated table changes by nobody's hand
-            return np.array([*clicked.pick, *clicked.place, clicked.rotation], dtype=np.int64)
+            return Chosen(action=np.array([*clicked.pick, *clicked.place, clicked.rotation], dtype=np.int64))
 
         return record_episode(self.env, seed, choose)
 

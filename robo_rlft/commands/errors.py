@@ -9,7 +9,7 @@ _KNOWN = frozenset(
     {
         "robo_rlft.algorithms.clip_words.WordsError",
         "robo_rlft.algorithms.rloo.ZeroSuccessError",
-        "robo_rlft.data.episodes.EpisodeError",
+        "robo_rlft.data.archive.EpisodeError",
         "robo_rlft.driver.DriverError",
         "robo_rlft.evaluation.files.ResultFileError",
         "robo_rlft.language.instruction.InstructionError",

@@ -25,6 +25,7 @@ from robo_rlft.commands.process import prepare
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
+from robo_rlft.env import EnvState
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
 from robo_rlft.evaluation.protocol import Checkpoint, Progress, evaluate, scene_result
 from robo_rlft.evaluation.report import doubts
@@ -48,6 +49,7 @@ class Arguments(RunArguments):
     phase: Phase
     episodes: PositiveInt
     decoding: Literal["greedy", "sampled"]
+    tries: PositiveInt
     instructions: Path | None
     batch_size: PositiveInt
     rotations: PositiveInt
@@ -60,6 +62,14 @@ def check_config(composed: Composed) -> None:
     if name is not None and name not in BASELINES and "/" not in name and "." not in name and not Path(name).exists():
         hint = did_you_mean(name, BASELINES)
         raise ConfigError(f"checkpoint: expected a policy file or one of {', '.join(BASELINES)}, got '{name}'{hint}")
+    tries = composed.values["tries"]
+    if tries > 1 and composed.values["decoding"] == "greedy":
+        raise ConfigError(
+            f"tries: expected 1 with decoding=greedy, since the most probable action is the same every time; "
+            f"got {tries}; add decoding=sampled"
+        )
+    if tries > 1 and name == ORACLE:
+        raise ConfigError(f"tries: a demonstrator shows every scene once, its mistakes too; got {tries}")
     if name == ORACLE and composed.values["instructions"] is not None:
         raise ConfigError("checkpoint=oracle knows the task's own goals only; leave instructions= out")
 
@@ -162,6 +172,7 @@ def _evaluate(
             batch_size=values["batch_size"],
             checkpoint=chosen.checkpoint,
             seed=values["seed"],
+            tries=values["tries"],
             instructions=lines,
             partial=opened.path / PARTIAL,
             progress=progress,
@@ -184,10 +195,13 @@ def _demonstrate(composed: Composed, task: str, pool: EnvPool, line: ProgressLin
     values = composed.values
     demonstrator = build(values["demonstrator"], trust=composed.trust, path="demonstrator")
     total, size = int(values["episodes"]), int(values["batch_size"])
-    episodes: list[Episode] = []
+    records: list[EpisodeRecord] = []
     for begin in range(0, total, size):
-        episodes += pool.demonstrate(list(range(begin, min(begin + size, total))), demonstrator)
-        line.update(len(episodes), total, f"success {sum(e.success for e in episodes) / len(episodes):.2f}")
+        seeds = list(range(begin, min(begin + size, total)))
+        starts = [start.state for start in pool.reset(seeds)]
+        done = pool.demonstrate(seeds, demonstrator)
+        records += [_record(episode, state) for episode, state in zip(done, starts, strict=True)]
+        line.update(len(records), total, f"success {sum(r.success for r in records) / len(records):.2f}")
     return EvaluationResult(
         task=task,
         split=values["split"],
@@ -195,16 +209,16 @@ def _demonstrate(composed: Composed, task: str, pool: EnvPool, line: ProgressLin
         decoding=values["decoding"],
         checkpoint=ORACLE,
         checkpoint_sha256=None,
-        scenes=tuple(scene_result(_record(episode)) for episode in episodes),
+        scenes=tuple(scene_result(record) for record in records),
     )
 
 
-def _record(episode: Episode) -> EpisodeRecord:
+def _record(episode: Episode, start: EnvState) -> EpisodeRecord:
     return EpisodeRecord(
         seed=episode.seed,
-        instruction=episode.instruction,
-        pick_name=episode.pick_name,
-        place_name=episode.place_name,
+        instructions=start.sentences,
+        pick_names=tuple(goal.pick for goal in start.goals),
+        place_names=tuple(goal.place for goal in start.goals),
         success=episode.success,
         return_=float(episode.rewards.sum()),
         steps=episode.steps,
@@ -216,6 +230,11 @@ def _record(episode: Episode) -> EpisodeRecord:
     )
 
 
+def _count(result: EvaluationResult) -> str:
+    number = len(result.scored)
+    return f"{number} episodes" if result.tries == 1 else f"{number} scenes, {result.tries} tries of each"
+
+
 def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
     success = result.success
     if success is None:
@@ -223,7 +242,7 @@ def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
     else:
         console.print(
             f"{result.checkpoint} on {result.split}: success {success.mean:.3f} "
-            f"({success.low:.3f} to {success.high:.3f}), {len(result.scored)} episodes, {result.decoding}",
+            f"({success.low:.3f} to {success.high:.3f}), {_count(result)}, {result.decoding}",
             markup=False,
         )
     for note in doubts({result.checkpoint: [result]}):

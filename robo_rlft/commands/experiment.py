@@ -1,4 +1,4 @@
-"""What an experiment file says: steps, each one a command with overrides, and the table to make of them.
+"""What an experiment file says: steps, each one a command with overrides, and the table or the grid to make of them.
 
 Knows how to turn that into composed configs, not how to run them.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from robo_rlft.commands.grid_spec import GridSpec, check_grid, plain_grid
 from robo_rlft.commands.robots import refuse_real, refuse_real_names
 from robo_rlft.config import Composed, ConfigError, compose
 from robo_rlft.config.compose import quoted, root_keys
@@ -60,13 +61,14 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A pipeline and its table."""
+    """A pipeline, and its table or its grid."""
 
     steps: list[Step]
     title: str = ""
     overrides: list[str] = field(default_factory=list)  # of every step that knows the key
     pretrain: Step | None = None  # trains an encoder for the other steps, where the user asks for it
     table: Table | None = None
+    grid: GridSpec | None = None  # many pipelines, in place of one and its table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,7 @@ def read_experiment(node: Any) -> Experiment:
     """
     if not isinstance(node, Mapping):
         raise ConfigError("experiment: expected a mapping with steps; choose experiment=NAME")
+    node = {**node, "grid": plain_grid(node["grid"])} if "grid" in node else node
     try:
         experiment = TypeAdapter(Experiment).validate_python(node, strict=False, extra="forbid")
     except ValidationError as error:
@@ -102,6 +105,10 @@ def read_experiment(node: Any) -> Experiment:
     for method in (table.compare.before, table.compare.after) if table and table.compare else ():
         if table is not None and method not in table.methods:
             raise ConfigError(f"experiment.table.compare: no method '{method}'{did_you_mean(method, table.methods)}")
+    if experiment.grid is not None:
+        if table is not None or experiment.pretrain is not None:
+            raise ConfigError("experiment: a grid takes the place of table and pretrain; leave one or the other out")
+        check_grid(experiment.grid, names)
     return experiment
 
 
@@ -140,13 +147,13 @@ def jobs(
             told = [f"checkpoint={method.checkpoint}", f"split={split}", *experiment.table.overrides]
             steps.append((f"{EVALUATE}/{name}/{split}", EVALUATE, "evaluate", told))
     everywhere = [*experiment.overrides, *overrides]
-    _check_known(everywhere, [(label, command) for _, label, command, _ in steps])
+    check_known(everywhere, [(label, command) for _, label, command, _ in steps])
     made = []
     for name, label, command, own in steps:
         labels = [s[1] for s in steps]
-        before = [] if name == labels[0] else _for_step(first, label, command, labels)
-        told = [*before, *own, *_for_step(everywhere, label, command, labels), f"seed={seed}"]
-        told = [_with_folders(override, folders, name) for override in told]
+        before = [] if name == labels[0] else for_step(first, label, command, labels)
+        told = [*before, *own, *for_step(everywhere, label, command, labels), f"seed={seed}"]
+        told = [with_folders(override, folders, name) for override in told]
         try:
             refuse_real_names(told, where="experiments")
             composed = compose(command, [*told, quoted("output", folder / name)], config_dirs=config_dirs)
@@ -168,7 +175,7 @@ def _key(override: str) -> list[str]:
     return override.lstrip("+~").split("=", 1)[0].split(".")
 
 
-def _check_known(overrides: Sequence[str], steps: Sequence[tuple[str, str]]) -> None:
+def check_known(overrides: Sequence[str], steps: Sequence[tuple[str, str]]) -> None:
     """Refuse an override that is for no step."""
     known = {key for _, command in steps for key in root_keys(command)}
     labels = {label for label, _ in steps}
@@ -183,7 +190,7 @@ def _check_known(overrides: Sequence[str], steps: Sequence[tuple[str, str]]) -> 
             raise ConfigError(f"{override}: '{first}' cannot be set for steps")
 
 
-def _for_step(overrides: Sequence[str], label: str, command: str, labels: Sequence[str]) -> list[str]:
+def for_step(overrides: Sequence[str], label: str, command: str, labels: Sequence[str]) -> list[str]:
     """Return those overrides that a step knows; "rl.algorithm.lr=1e-4" is for the step `rl` alone."""
     chosen = []
     for override in overrides:
@@ -195,10 +202,15 @@ def _for_step(overrides: Sequence[str], label: str, command: str, labels: Sequen
     return chosen
 
 
-def _with_folders(override: str, folders: Mapping[str, Path], step: str) -> str:
+def referenced(override: str) -> list[str]:
+    """Return the names of steps that stand in braces in an override's value."""
+    return re.findall(r"\{([A-Za-z0-9_]+)\}", override.partition("=")[2])
+
+
+def with_folders(override: str, folders: Mapping[str, Path], step: str) -> str:
     """Put the folders of other steps in place of their names in braces."""
     key, equals, value = override.partition("=")
-    used = re.findall(r"\{([A-Za-z0-9_]+)\}", value)
+    used = referenced(override)
     if not used:
         return override
     for name in used:

@@ -1,4 +1,4 @@
-"""`robo-rlft report`: the HTML report of an experiment, or of some evaluations.
+"""`robo-rlft report`: the HTML report of an experiment, or of any number of evaluations beside each other.
 
 Gathers what the report shows; how it looks is `robo_rlft.evaluation.report`'s business.
 """
@@ -12,45 +12,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
+from pydantic import NonNegativeInt
 from rich.console import Console
 
-from robo_rlft.commands.environment import environment_factory
+from robo_rlft.commands.evaluations import RESULTS, Evaluation, chosen_run, read_evaluations
 from robo_rlft.commands.experiment import Experiment, Table, evaluation_folder, read_experiment
+from robo_rlft.commands.filming import Filmed, film_runs
+from robo_rlft.commands.policies import ORACLE, RANDOM
 from robo_rlft.commands.runs import CONFIG_FILE, read_config, read_run
 from robo_rlft.config import Composed, ConfigError, UserError, check_arguments
 from robo_rlft.evaluation.curves import Curve, read_curve
 from robo_rlft.evaluation.files import ResultFileError
 from robo_rlft.evaluation.report import (
     LearningFigure,
-    PolicyView,
     ReportInput,
-    SceneComparison,
-    Similarity,
-    compare_failures,
+    count_failures,
     doubts,
+    results_table,
     write_report,
 )
-from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results
-from robo_rlft.evaluation.tables import Cost, Files, build_table, read_table
-from robo_rlft.evaluation.video import encode_mp4
-from robo_rlft.language.phrases import find_phrases
-from robo_rlft.policies.io import load_policy
-from robo_rlft.policies.transporter import TransporterPolicy
-from robo_rlft.records import Observation, stack
-from robo_rlft.rollout.pool import EnvPool, Start
+from robo_rlft.evaluation.results import EvaluationResult, read_results
+from robo_rlft.evaluation.tables import read_table
 
-REPORT, TABLE, RESULTS = "report.html", "table.json", "results.json"
-SCENES_PER_SPLIT = 2
+REPORT, TABLE = "report.html", "table.json"
+FILMS = 8  # episodes that an experiment's report shows step by step; each takes a second or so an action
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """What `report` takes; `from` is a word of Python's own."""
 
+    base: str | None
+    films: NonNegativeInt
     output: Path | None
+    trust: list[str]
 
 
 def run(composed: Composed, console: Console) -> Path:
@@ -64,12 +59,11 @@ def run(composed: Composed, console: Console) -> Path:
     records = [read_run(folder) for folder in folders]
     if len(folders) == 1 and records[0]["command"] == "run":
         config = read_config(folders[0])
-        write_experiment_report(read_experiment(config["experiment"]), folders[0], target=target)
-    elif all(record["command"] == "evaluate" for record in records):
-        _write_evaluations(folders, target)
+        experiment = read_experiment(config["experiment"])
+        base, films = values["base"], int(values["films"])
+        write_experiment_report(experiment, folders[0], target=target, base=base, films=films, trust=composed.trust)
     else:
-        kinds = ", ".join(f"{f} ({r['command']})" for f, r in zip(folders, records, strict=True))
-        raise UserError(f"from: expected one experiment's folder or folders of evaluations, got {kinds}")
+        _write_evaluations(composed, read_evaluations(folders), records[0], target)
     console.print(f"report: {target}", markup=False)
     return target
 
@@ -98,67 +92,106 @@ def result_files(table: Table, folder: Path) -> dict[str, dict[str, Path]]:
     }
 
 
-def write_experiment_report(experiment: Experiment, folder: Path, *, target: Path | None = None) -> None:
+def write_experiment_report(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    target: Path | None = None,
+    base: str | None = None,
+    films: int = FILMS,
+    trust: Sequence[str] = (),
+) -> None:
     """Write the report of an experiment whose table is written already."""
     table = experiment.table
     if table is None:
         raise UserError(f"{folder}: the experiment has no table, so there is nothing to report")
-    results = _read(result_files(table, folder))
+    read = [
+        Evaluation(
+            folder=path.parent,
+            run=method,
+            column=split,
+            config=read_config(path.parent),
+            result=read_results(path),
+        )
+        for method, splits in result_files(table, folder).items()
+        for split, path in splits.items()
+    ]
     before, after = _compared(table)
-    record = read_run(folder)
-    title = experiment.title or folder.name
+    before = before if base is None else chosen_run(read, base)
+    results = _results(read)
+    filmed = film_runs(read, before=before, after=after, films=films, trust=trust)
     report = ReportInput(
-        title=title,
+        title=experiment.title or folder.name,
         summary=_summary(results, before, after),
         table=read_table(folder / TABLE),
         methods={name: method.description for name, method in table.methods.items()},
         before=before,
         after=after,
         figures=_figures(experiment, folder),
-        scenes=_scenes(table, folder, results) if before != after else (),
-        failures=tuple(
-            compare_failures(results[before][split], results[after][split]) for split in table.splits if before != after
-        ),
-        notes=doubts({name: list(splits.values()) for name, splits in results.items()}),
-        facts=_facts(record, folder),
+        facts=_facts(read_run(folder), [folder]),
         config=(folder / CONFIG_FILE).read_text(encoding="utf-8"),
+        **_shared(results, filmed),
     )
     write_report(report, target or folder / REPORT)
 
 
-def _write_evaluations(folders: Sequence[Path], target: Path) -> None:
-    """Write the report of evaluations: a table, failures, notes."""
-    files: dict[str, dict[str, Path]] = {}
-    for folder in folders:
-        result = read_results(folder / RESULTS)
-        name = result.checkpoint if len(folders) == 1 else folder.name
-        files.setdefault(name, {})[result.split] = folder / RESULTS
-    results = _read(files)
-    records = [read_run(folder) for folder in folders]
-    cost = Cost(
-        wall_seconds=sum(r["wall_seconds"] for r in records),
-        cpu_seconds=sum(r["cpu_seconds"] for r in records),
-        peak_rss_mb=max(r["peak_rss_mb"] for r in records),
-    )
-    first, last = next(iter(files)), list(files)[-1]
-    shared = [split for split in files[first] if split in files[last]] if first != last else []
+def _write_evaluations(
+    composed: Composed, evaluations: Sequence[Evaluation], record: Mapping[str, Any], target: Path
+) -> None:
+    """Write the report of evaluations beside each other."""
+    results = _results(evaluations)
+    before = chosen_run(evaluations, composed.values["base"])
+    after = _latest(results, before)
+    films = int(composed.values["films"])
+    filmed = film_runs(evaluations, before=before, after=after, films=films, trust=composed.trust)
     report = ReportInput(
-        title=f"Evaluation of {', '.join(files)}",
-        summary=_summary(results, first, last),
-        table=build_table(files, cost=cost, pairs=[]),
-        methods=dict.fromkeys(files, ""),
-        before=first,
-        after=last,
-        failures=tuple(compare_failures(results[first][s], results[last][s]) for s in shared),
-        notes=doubts({name: list(splits.values()) for name, splits in results.items()}),
-        facts=_facts(records[0], folders[0]),
-        config=(folders[0] / CONFIG_FILE).read_text(encoding="utf-8"),
+        title=f"Evaluation of {', '.join(results)}",
+        summary=_summary(results, before, after),
+        table=results_table(results),
+        methods={run: _described(run, evaluations) for run in results},
+        before=before,
+        after=after,
+        facts=_facts(record, [one.folder for one in evaluations]),
+        config="\n".join(_config_text(one.folder) for one in evaluations),
+        **_shared(results, filmed),
     )
     write_report(report, target)
 
 
-def _read(files: Files) -> dict[str, dict[str, EvaluationResult]]:
-    return {name: {split: read_results(path) for split, path in splits.items()} for name, splits in files.items()}
+def _shared(results: Mapping[str, Mapping[str, EvaluationResult]], filmed: Filmed) -> dict[str, Any]:
+    """Return what every report shows alike."""
+    return {
+        "results": results,
+        "failures": count_failures(results),
+        "scenes": filmed.scenes,
+        "episodes": filmed.episodes,
+        "notes": (*doubts({name: list(splits.values()) for name, splits in results.items()}), *filmed.notes),
+    }
+
+
+def _results(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, EvaluationResult]]:
+    found: dict[str, dict[str, EvaluationResult]] = {}
+    for one in evaluations:
+        found.setdefault(one.run, {})[one.column] = one.result
+    return found
+
+
+def _described(run: str, evaluations: Sequence[Evaluation]) -> str:
+    """Say which policy a run's was, where its name does not, and how it chose its actions."""
+    result = next(one.result for one in evaluations if one.run == run)
+    parts = [result.checkpoint] if result.checkpoint != run else []
+    return ", ".join([*parts, result.decoding])
+
+
+def _latest(results: Mapping[str, Mapping[str, EvaluationResult]], before: str) -> str:
+    """Return the last run that is not the base; oracle and random, which have no maps, where there is no other."""
+    others = [run for run in results if run != before]
+    trained = [r for r in others if next(iter(results[r].values())).checkpoint not in (ORACLE, RANDOM)]
+    return (trained or others or [before])[-1]
+
+
+def _config_text(folder: Path) -> str:
+    return f"# {folder}\n{(folder / CONFIG_FILE).read_text(encoding='utf-8')}"
 
 
 def _compared(table: Table) -> tuple[str, str]:
@@ -170,9 +203,10 @@ def _summary(results: Mapping[str, Mapping[str, EvaluationResult]], before: str,
     parts = []
     for split, result in results[after].items():
         base = results[before].get(split)
-        if result.success is None or base is None or base.success is None:
+        if result.success is None:
             continue
-        start = f"from {base.success.mean:.2f} ({before}) to " if before != after else ""
+        first = base.success if base is not None and before != after else None
+        start = f"from {first.mean:.2f} ({before}) to " if first is not None else ""
         parts.append(f"{start}{result.success.mean:.2f} ({after}) on {split}")
     return f"Success {', '.join(parts)}." if parts else "No sentence came with a goal, so success is unknown."
 
@@ -196,97 +230,15 @@ def rollout_curve(run: Path) -> Curve | None:
     return dataclasses.replace(curve, x=tuple(float(rollouts * (i + 1)) for i in range(len(curve.x))))
 
 
-def _facts(record: Mapping[str, Any], folder: Path) -> tuple[tuple[str, str], ...]:
+def _facts(record: Mapping[str, Any], folders: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """Return how the first folder's run was made."""
     told = " ".join(shlex.quote(o) for o in record.get("overrides", []))
     versions = ", ".join(f"{name} {number}" for name, number in record.get("versions", {}).items())
-    facts = [
+    return (
         ("command", f"robo-rlft {record['command']} {told}".strip()),
         ("commit", str(record.get("commit") or "not a checkout")),
-        ("folder", str(folder)),
+        ("folder" if len(folders) == 1 else "folders", ", ".join(map(str, folders))),
         ("started", str(record.get("started"))),
         ("threads", str(record.get("threads"))),
         ("versions", versions),
-    ]
-    return tuple(facts)
-
-
-def _scenes(
-    table: Table, folder: Path, results: Mapping[str, Mapping[str, EvaluationResult]]
-) -> tuple[SceneComparison, ...]:
-    """Return what both policies make of the same scenes, for a few scenes of every split."""
-    before, after = _compared(table)
-    found: list[SceneComparison] = []
-    for split in table.splits:
-        config = read_config(evaluation_folder(folder, after, split))
-        paths = [read_config(evaluation_folder(folder, name, split))["checkpoint"] for name in (before, after)]
-        if not all(path is not None and Path(str(path)).is_file() for path in paths):
-            continue  # a baseline has no maps to show
-        policies = [load_policy(Path(str(path))).eval() for path in paths]
-        make_env = environment_factory(config, workspace=policies[1].workspace, rotations=policies[1].rotations)
-        pairs = list(zip(results[before][split].scenes, results[after][split].scenes, strict=True))
-        torch.set_num_threads(int(config["threads"]))
-        with EnvPool(make_env=make_env) as pool:
-            for old, new in telling(pairs, SCENES_PER_SPLIT):
-                start = pool.reset([new.seed])[0]
-                views = [
-                    _view(policy, start.observation, result, film=_film(pool, start, policy))
-                    for policy, result in zip(policies, (old, new), strict=True)
-                ]
-                found.append(
-                    SceneComparison(
-                        title=f"{split}, scene {new.seed}",
-                        instruction=new.instruction,
-                        color=start.observation.color.numpy().transpose(1, 2, 0),
-                        before=views[0],
-                        after=views[1],
-                    )
-                )
-    return tuple(found)
-
-
-def telling(pairs: Sequence[tuple[SceneResult, SceneResult]], count: int) -> list[tuple[SceneResult, SceneResult]]:
-    """Return the scenes that show most: the first that was mended, the first that still fails, then the first ones."""
-    mended = [p for p in pairs if not p[0].success and p[1].success]
-    failing = [p for p in pairs if not p[1].success]
-    chosen: list[tuple[SceneResult, SceneResult]] = []
-    for pair in (*mended[:1], *failing[:1], *mended[1:], *pairs):
-        if pair not in chosen:
-            chosen.append(pair)
-    return chosen[:count]
-
-
-def _film(pool: EnvPool, start: Start, policy: TransporterPolicy) -> bytes | None:
-    """Return a film of a policy's greedy episode; None where the robot cannot be filmed."""
-    frames: list[npt.NDArray[np.uint8]] = []
-    state, seen = start.state, start.observation
-    while True:
-        action = policy.act(stack([seen]), greedy=True).action
-        frames += pool.film([state], action)[0]
-        (outcome,) = pool.step([state], action)
-        if outcome.done or outcome.observation is None:
-            return encode_mp4(frames) if frames else None
-        state, seen = outcome.state, outcome.observation
-
-
-def _view(
-    policy: TransporterPolicy, observation: Observation, result: SceneResult, *, film: bytes | None
-) -> PolicyView:
-    """Return what a policy makes of a scene; the outcome is that of the evaluation."""
-    decision = policy.act(observation, greedy=True)
-    maps = policy.maps(observation)
-    phrases = find_phrases(str(observation.instruction))
-    pick, place = (tuple(int(v) for v in pixel) for pixel in (decision.action.pick, decision.action.place))
-    return PolicyView(
-        pick_probability=maps.pick.numpy(),
-        place_probability=maps.place.sum(dim=0).numpy(),
-        similarities=tuple(
-            Similarity(phrase=phrase, cosine=maps.similarity[i].numpy())
-            for i, phrase in enumerate((phrases.pick, phrases.place))
-        ),
-        pick=(pick[0], pick[1]),
-        place=(place[0], place[1]),
-        success=result.success,
-        failure=result.failure,
-        confidence=float(decision.confidence),
-        film=film,
     )

@@ -1,4 +1,4 @@
-"""`robo-rlft run`: the steps of an experiment in one process, then its table and its report.
+"""`robo-rlft run`: the steps of an experiment in one process, then its table and its report; or the cells of its grid.
 
 Each step has its own folder and resumes on its own, so an interrupted experiment goes on where it was.
 """
@@ -8,24 +8,33 @@ from __future__ import annotations
 import dataclasses
 import gc
 import importlib
+import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveFloat
 from rich.console import Console
 
 from robo_rlft.commands.experiment import Experiment, Job, jobs, read_experiment
+from robo_rlft.commands.grid import Filler
+from robo_rlft.commands.grid_plan import GridJob, GridPlan, plan_grid
+from robo_rlft.commands.grid_spec import GridSpec, read_only
 from robo_rlft.commands.report import result_files, write_experiment_report
-from robo_rlft.commands.runs import Run, folder_for, open_run, read_run
+from robo_rlft.commands.runs import Run, folder_for, lock, open_run, read_run
 from robo_rlft.commands.train import FORMAT, FORMAT_VERSION
 from robo_rlft.config import Composed, ConfigError, check_arguments, compose
-from robo_rlft.config.compose import root_keys
+from robo_rlft.config.compose import quoted, root_keys
 from robo_rlft.evaluation.files import read_json
 from robo_rlft.evaluation.tables import Cost, Pair, build_table, format_table, read_table, write_table
 
 TABLE_FILE, REPORT_FILE = "table.json", "report.html"
+GRID_ONLY = ("max_minutes", "only", "results")
+# What a grid's cells do not depend on.
+_APART = (*GRID_ONLY, "run", "output", "workers")
+_CHOICE = "experiment="
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +47,16 @@ class Arguments:
     run: str | int | None
     output: Path | None
     overwrite: bool
+    max_minutes: PositiveFloat | None
+    only: str | None
+    results: Path | None
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Composed:
     """Compose the config of an experiment; overrides that `run` itself does not know are for the steps."""
-    own = [o for o in overrides if o.lstrip("+~").split("=", 1)[0].split(".")[0] in root_keys("run")]
+    # only=axis:value,axis:value is one text: there a comma does not begin a sweep.
+    overrides = [quoted("only", o[5:]) if o.startswith("only=") and "," in o and "'" not in o else o for o in overrides]
+    own = [o for o in overrides if _key(o) in root_keys("run")]
     composed = compose("run", own, config_dirs=config_dirs)
     others = [o for o in overrides if o not in own]
     composed.values["overrides"] = [*composed.values["overrides"], *others]
@@ -54,22 +68,29 @@ def check_config(composed: Composed) -> None:
     problems = check_arguments(composed.values, Arguments, examples=composed.defaults)
     if problems:
         raise ConfigError("\n  ".join(problems))
-    for job in _jobs(composed):
-        try:
-            _module(job).check_config(job.composed)
-        except ConfigError as error:
-            raise ConfigError(f"step {job.name}: {error}") from error
+    spec = read_experiment(composed.values["experiment"]).grid
+    if spec is None:
+        for key in GRID_ONLY:
+            if composed.values[key] is not None:
+                raise ConfigError(f"{key}: is for experiments with a grid, which this is not; leave it out")
+        _check(_jobs(composed))
+    else:
+        _planned(composed, spec)
 
 
 def run(composed: Composed, console: Console) -> Path:
-    """Run an experiment; return its folder."""
-    check_config(composed)
+    """Run an experiment; return its folder, or that of its grid's cells."""
+    begun = time.monotonic()
     values = composed.values
-    experiment, folder, queue = read_experiment(values["experiment"]), _folder(composed), _jobs(composed)
+    experiment, folder = read_experiment(values["experiment"]), _folder(composed)
+    if experiment.grid is not None:
+        return _fill(composed, experiment.grid, console, begun=begun)
+    check_config(composed)
+    queue = _jobs(composed)
     with open_run(
         folder,
         command="run",
-        config=values,
+        config={key: value for key, value in values.items() if key not in GRID_ONLY},
         overrides=composed.overrides,
         overwrite=values["overwrite"],
         whole_process=True,
@@ -85,6 +106,93 @@ def run(composed: Composed, console: Console) -> Path:
                 _conclude(experiment, opened, pretrained=values["pretrain"])
     _show(experiment, folder, console, pretrained=values["pretrain"])
     return folder
+
+
+def _fill(composed: Composed, spec: GridSpec, console: Console, *, begun: float) -> Path:
+    """Fill cells of a grid; return the folder of their files."""
+    values = composed.values
+    plan = _planned(composed, spec)
+    results, folder = _results(composed, spec), _folder(composed)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Never finished for good, as the grid may grow; the folders in it are runs of their own.
+    with lock(folder):
+        Filler(
+            plan=plan,
+            results=results,
+            console=console,
+            only=read_only(values["only"], spec),
+            deadline=None if values["max_minutes"] is None else begun + 60.0 * values["max_minutes"],
+        ).fill()
+    return results
+
+
+def _planned(composed: Composed, spec: GridSpec) -> GridPlan:
+    """Return a grid's plan; refuse whatever cannot work in any step of it."""
+    problems = check_arguments(composed.values, Arguments, examples=composed.defaults)
+    if problems:
+        raise ConfigError("\n  ".join(problems))
+    if composed.values["overwrite"] or composed.values["pretrain"]:
+        raise ConfigError(
+            "overwrite and pretrain are not for grids: remove a cell's file, and the folders of its steps, to have it "
+            "made anew; name the encoder's training as a step"
+        )
+    read_only(composed.values["only"], spec)
+    plan = _plan(composed, spec)
+    _check(plan.jobs)
+    if composed.values["results"] is None and _changes(composed):
+        plain = compose_run([o for o in composed.overrides if o.startswith(_CHOICE)], composed.config_dirs)
+        own = _plan(plain, _grid(plain)).grid.cells
+        if [cell.key for cell in own] != [cell.key for cell in plan.grid.cells]:
+            raise ConfigError(
+                f"these overrides make other cells than the experiment's, whose folder is {spec.results}; say where "
+                "they go with results=DIR"
+            )
+    return plan
+
+
+def _plan(composed: Composed, spec: GridSpec) -> GridPlan:
+    values = composed.values
+    name = str(composed.choices["experiment"])
+    return plan_grid(
+        read_experiment(values["experiment"]),
+        spec,
+        _folder(composed),
+        name=name,
+        command=shlex.join(["robo-rlft", "run", f"experiment={name}", *_changes(composed)]),
+        seed=int(values["seed"]),
+        overrides=values["overrides"],
+        config_dirs=composed.config_dirs,
+    )
+
+
+def _changes(composed: Composed) -> list[str]:
+    """Return the overrides that may make other cells than the experiment's own."""
+    return [o for o in composed.overrides if _key(o) not in _APART and not o.startswith(_CHOICE)]
+
+
+def _grid(composed: Composed) -> GridSpec:
+    spec = read_experiment(composed.values["experiment"]).grid
+    if spec is None:
+        raise ConfigError("experiment: expected one with a grid")
+    return spec
+
+
+def _results(composed: Composed, spec: GridSpec) -> Path:
+    told = composed.values["results"]
+    return Path(spec.results if told is None else str(told)).expanduser()
+
+
+def _check(jobs: Sequence[Job | GridJob]) -> None:
+    """Refuse whatever cannot work in any step, before the first begins."""
+    for job in jobs:
+        try:
+            _module(job).check_config(job.composed)
+        except ConfigError as error:
+            raise ConfigError(f"{'' if isinstance(job, GridJob) else 'step '}{job.name}: {error}") from error
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0].split(".")[0]
 
 
 def _folder(composed: Composed) -> Path:
@@ -104,7 +212,7 @@ def _jobs(composed: Composed) -> list[Job]:
     )
 
 
-def _module(job: Job) -> Any:
+def _module(job: Job | GridJob) -> Any:
     return importlib.import_module(f"robo_rlft.commands.{job.composed.command}")
 
 

@@ -101,7 +101,7 @@ def open_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot make this folder: {error.strerror}; choose another output=DIR") from error
-    with _lock(folder):
+    with lock(folder):
         record = _earlier(folder, command, plain)
         status = record.get("status") if record else None
         meter = Meter(since_start=whole_process)
@@ -238,8 +238,12 @@ def _refuse_living_owner(folder: Path) -> None:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Own a run folder: a file with the process's id and start time. A dead owner's is taken over."""
+def lock(folder: Path) -> Iterator[None]:
+    """Own a folder that exists: by a file with the process's id and start time. A dead owner's is taken over.
+
+    Raises:
+        RunError: another process owns it.
+    """
     path = folder / LOCK_FILE
     me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
     while not _claim(path, me):

@@ -221,7 +221,7 @@ def _accepted(node: Any, trust: Sequence[str]) -> tuple[str, ...]:
         return ()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)  # a grid composes hundreds
 def _compose_cached(command: str, overrides: tuple[str, ...], folders: tuple[Path, ...]) -> dict[str, Any]:
     search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
     try:

@@ -23,6 +23,10 @@ class Example(TensorRecord):
 
     observation: Observation
     action: PickPlace
+    symmetry: Tensor  # int64 (B,), how many turns, equal parts of a whole one apart, come to the same
+
+    def __len__(self) -> int:
+        return len(self.symmetry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,7 @@ def move(example: Example, motion: Motion) -> Example:
     for name in ("pick", "place"):
         target = move_pixels(getattr(action, name).float(), motion, (rows, columns)).round().long()
         pixels[name] = torch.minimum(target.clamp(min=0), limit)
-    return Example(observation=moved, action=replace(action, **pixels))
+    return replace(example, observation=moved, action=replace(action, **pixels))
 
 
 def _sources(motion: Motion, rows: int, columns: int) -> tuple[Tensor, Tensor]:

@@ -17,9 +17,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from robo_rlft.data.batches import StepSampler
 from robo_rlft.data.captions import BACKGROUND, CLASSES, COLOR_WORDS, IGNORED, random_caption
 from robo_rlft.data.context import TrainContext
-from robo_rlft.data.demonstrations import StepSampler
 from robo_rlft.data.renders import Renders, load_or_render
 from robo_rlft.language.vocabulary import SHAPES, SYNONYMS
 from robo_rlft.records import TensorRecord

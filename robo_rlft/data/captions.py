@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_rlft.driver import Pose
-from robo_rlft.geometry import Workspace, yaw_quaternion
+from robo_rlft.geometry import Workspace, quaternion_yaw, yaw_quaternion
 from robo_rlft.language.vocabulary import COLORS, SHAPES, SYNONYMS
 from robo_rlft.records import BodySpec
-from robo_rlft.tasks.objects import FOOTPRINT_RADIUS, make_object
+from robo_rlft.tasks.objects import FOOTPRINT_RADIUS, make_fixture, make_object
 
 COLOR_WORDS: Final = tuple(COLORS)
 CLASSES: Final = tuple((color, shape) for color in COLOR_WORDS for shape in SHAPES)
@@ -37,7 +37,12 @@ _STACKS: Final = (
     ("block", "block", 0.041),
     ("block", "puck", 0.041),
     ("puck", "block", 0.019),
+    ("fixture", "elbow", 0.004),
+    ("fixture", "elbow", 0.004),
+    ("fixture", "bar", 0.004),
+    ("fixture", "block", 0.004),
 )
+_HELD: Final = ("elbow", "elbow", "elbow", "bar", "block")  # what an empty fixture is made for
 
 # Words that no caption explains; all of them read the encoder's one unknown row.
 _FILLERS: Final = ("small", "nice", "plastic", "shiny", "new", "funny", "solid", "little", "plain", "lovely")
@@ -82,10 +87,13 @@ def random_arrangement(rng: np.random.Generator, workspace: Workspace) -> Arrang
         xy = free.take(FOOTPRINT_RADIUS[shape] * 1.1)
         if xy is None:
             break
-        items.append(_item(rng, palette, shape, xy, 0.0))
+        holds = above if stacked else str(rng.choice(_HELD))
+        items.append(_item(rng, palette, shape, (*xy, 0.0), holds=holds))
         if stacked:
             shift = rng.uniform(-0.006, 0.006, size=2)
-            items.append(_item(rng, palette, above, (xy[0] + float(shift[0]), xy[1] + float(shift[1])), lift))
+            at = (xy[0] + float(shift[0]), xy[1] + float(shift[1]), lift)
+            fitted = quaternion_yaw(items[-1][1].quaternion) + float(rng.normal(0.0, 0.05))
+            items.append(_item(rng, palette, above, at, yaw=fitted if shape == "fixture" else None))
     bodies, poses, classes = zip(*items, strict=True)
     return Arrangement(bodies=bodies, poses=poses, classes=classes)
 
@@ -110,14 +118,26 @@ class _Places:
 
 
 def _item(
-    rng: np.random.Generator, palette: npt.NDArray[np.int64], shape: str, xy: tuple[float, float], z: float
+    rng: np.random.Generator,
+    palette: npt.NDArray[np.int64],
+    shape: str,
+    position: tuple[float, float, float],
+    *,
+    holds: str = "elbow",
+    yaw: float | None = None,
 ) -> tuple[BodySpec, Pose, int]:
+    """Return an object of a random colour of the palette, its pose and its class; `holds` is for fixtures."""
     color = int(palette[rng.integers(len(palette))])
     word = COLOR_WORDS[color]
     jitter = rng.normal(0.0, 5.0, size=3) + rng.normal(0.0, 7.0)
     r, g, b = (int(np.clip(round(c + j), 0, 255)) for c, j in zip(COLORS[word], jitter, strict=True))
-    body = make_object(shape, word, rgb=(r, g, b), scale=float(rng.uniform(0.92, 1.08)))
-    pose = Pose(position=(*xy, z), quaternion=yaw_quaternion(float(rng.uniform(-math.pi, math.pi))))
+    scale = float(rng.uniform(0.92, 1.08))
+    if shape == "fixture":
+        body = make_fixture(word, holds=holds, rgb=(r, g, b), scale=scale)
+    else:
+        body = make_object(shape, word, rgb=(r, g, b), scale=scale)
+    turned = float(rng.uniform(-math.pi, math.pi)) if yaw is None else yaw
+    pose = Pose(position=position, quaternion=yaw_quaternion(turned))
     return body, pose, color * len(SHAPES) + SHAPES.index(shape)
 
 

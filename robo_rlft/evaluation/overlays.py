@@ -74,6 +74,13 @@ def png(image: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def webp(image: npt.NDArray[np.uint8], *, quality: int = 82) -> bytes:
+    """Return (rows, columns, 3) RGB as the bytes of a WebP file: a quarter of a PNG's, and not quite exact."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "WEBP", quality=quality, method=6)
+    return buffer.getvalue()
+
+
 def check_map(color: npt.NDArray[np.uint8], values: npt.NDArray[np.floating[Any]]) -> None:
     """Raise `ValueError` unless `color` is uint8 (H, W, 3) and `values` finite and (H, W)."""
     if color.ndim != 3 or color.shape[2] != 3 or color.dtype != np.uint8:

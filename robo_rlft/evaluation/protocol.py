@@ -7,20 +7,18 @@ configs and files of policies.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from robo_rlft.evaluation.files import ResultFileError, check_format
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
+from robo_rlft.evaluation.partial import PartialResults
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results, write_results
-from robo_rlft.records import Policy
+from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, Policy
 from robo_rlft.rollout.collect import run_episodes
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool, Instruction
@@ -39,8 +37,7 @@ __all__ = [
     "write_results",
 ]
 
-PARTIAL_FORMAT = "robo_rlft.partial_results"
-PARTIAL_VERSION = 1
+BETWEEN = "; "  # the sentences of one episode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +70,7 @@ def evaluate(
     batch_size: int,
     checkpoint: Checkpoint,
     seed: int = 0,
+    tries: int = 1,
     instructions: Sequence[InstructionLine] | None = None,
     unknown_words: Callable[[str], tuple[str, ...]] = lambda sentence: (),
     partial: Path | None = None,
@@ -91,13 +89,14 @@ def evaluate(
         batch_size: Episodes that run beside each other; part of what makes results bit-equal.
         checkpoint: What the results call the policy.
         seed: Of sampling; scenes do not depend on it.
+        tries: Episodes of each scene, sampled independently of each other.
         instructions: The user's own scenes and sentences; one without a goal is run, but neither scored nor averaged.
         unknown_words: Names the words of a sentence that the text encoder does not know.
         partial: A file of JSON lines that keeps finished batches, so that a killed evaluation goes on where it was.
         progress: Called after every batch.
 
     Raises:
-        ValueError: There is nothing to run.
+        ValueError: There is nothing to run, or several tries would all be the same.
         ResultFileError: `partial` belongs to another evaluation.
     """
     trials = _Trials(range(episodes), None) if instructions is None else _Trials.of(instructions)
@@ -105,36 +104,29 @@ def evaluate(
         count = len(trials.seeds)
         raise ValueError(f"expected at least one episode and a batch size above 0, got {count} and {batch_size}")
     decoding = "greedy" if greedy else "sampled"
+    if tries < 1 or (greedy and tries > 1):
+        raise ValueError(f"expected one try of each scene, or several that are sampled; got {tries}, {decoding}")
     identity = {
         **{"task": task, "split": split, "phase": phase, "decoding": decoding, "batch_size": batch_size},
         **{"checkpoint": checkpoint.name, "checkpoint_sha256": checkpoint.sha256, "seed": None if greedy else seed},
+        **({} if tries == 1 else {"tries": tries}),
     }
     store = None if partial is None else PartialResults(partial, identity)
     scenes: list[SceneResult] = []
-    for index, start in enumerate(range(0, len(trials.seeds), batch_size)):
-        batch = trials[start : start + batch_size]
+    for index, batch in enumerate(trials.batches(batch_size, tries)):
         finished = None if store is None else store.get(batch.key)
         if finished is None:
             # A function of seed and batch alone, so that a resumed evaluation samples as an unbroken one.
             generator = torch.Generator().manual_seed(_batch_seed(seed, index))
-            (records,) = run_episodes(
-                pool,
-                policy,
-                list(batch.seeds),
-                greedy=greedy,
-                generator=generator,
-                batch_size=batch_size,
-                instructions=batch.instructions,
-            )
-            finished = tuple(
-                scene_result(record, scored=scored, unknown_words=unknown_words(record.instruction))
-                for record, scored in zip(records, batch.scored, strict=True)
-            )
+            finished = _run(pool, policy, batch, greedy=greedy, generator=generator, unknown_words=unknown_words)
             if store is not None:
                 store.add(batch.key, finished)
-        scenes.extend(finished)
+        if batch.first == 0:
+            scenes.extend(finished)
+        else:  # further tries of scenes that are there
+            scenes[-len(finished) :] = [a.joined(b) for a, b in zip(scenes[-len(finished) :], finished, strict=True)]
         if progress is not None:
-            progress(_progress(scenes, len(trials.seeds)))
+            progress(_progress(scenes, len(trials.seeds) * tries))
     return EvaluationResult(
         task=task,
         split=split,
@@ -143,16 +135,81 @@ def evaluate(
         checkpoint=checkpoint.name,
         checkpoint_sha256=checkpoint.sha256,
         scenes=tuple(scenes),
+        tries=tries,
     )
+
+
+def _run(
+    pool: EnvPool,
+    policy: Policy,
+    batch: _Trials,
+    *,
+    greedy: bool,
+    generator: torch.Generator,
+    unknown_words: Callable[[str], tuple[str, ...]],
+) -> tuple[SceneResult, ...]:
+    """Run a batch; the tries of a scene are adjacent, so that an environment renders its first picture once."""
+    rows = [i for i in range(len(batch.seeds)) for _ in range(batch.tries)]
+    (records,) = run_episodes(
+        pool,
+        policy if batch.tries == 1 else _SharedStart(policy, tries=batch.tries),
+        [batch.seeds[i] for i in rows],
+        greedy=greedy,
+        generator=generator,
+        batch_size=len(rows),
+        instructions=None if batch.instructions is None else [batch.instructions[i] for i in rows],
+    )
+    results = [
+        scene_result(record, scored=batch.scored[i], unknown_words=_unknown(record, unknown_words))
+        for i, record in zip(rows, records, strict=True)
+    ]
+    groups = [results[i : i + batch.tries] for i in range(0, len(results), batch.tries)]
+    return tuple(functools.reduce(SceneResult.joined, group) for group in groups)
+
+
+class _SharedStart:
+    """A policy for one batch whose rows begin in groups of equal scenes: it looks at each first picture once."""
+
+    def __init__(self, policy: Policy, *, tries: int) -> None:
+        self._policy, self._tries, self._begun = policy, tries, False
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decision:
+        if self._begun:
+            return self._policy.act(observation, greedy=greedy, samples=samples, generator=generator)
+        self._begun = True
+        scenes = observation[:: self._tries]
+        decision = self._policy.act(scenes, greedy=greedy, samples=self._tries, generator=generator)
+        action = decision.action
+        return Decision(
+            action=PickPlace(
+                pick=action.pick.flatten(0, 1), place=action.place.flatten(0, 1), rotation=action.rotation.flatten(0, 1)
+            ),
+            log_prob=decision.log_prob.flatten(0, 1),
+            confidence=decision.confidence.flatten(0, 1),
+        )
+
+    def evaluate_actions(self, observation: Observation, action: PickPlace) -> ActionScores:
+        return self._policy.evaluate_actions(observation, action)
+
+
+def _unknown(record: EpisodeRecord, unknown_words: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for sentence in record.instructions for word in unknown_words(sentence)))
 
 
 def scene_result(record: EpisodeRecord, *, scored: bool = True, unknown_words: tuple[str, ...] = ()) -> SceneResult:
     """Return what is kept of an episode; without a goal (`scored` False) its success is unknown."""
     return SceneResult(
         seed=int(record.seed),
-        instruction=record.instruction,
-        pick=record.pick_name if scored else None,
-        place=record.place_name if scored else None,
+        instruction=BETWEEN.join(record.instructions),
+        pick=BETWEEN.join(record.pick_names) if scored else None,
+        place=BETWEEN.join(record.place_names) if scored else None,
         success=bool(record.success) if scored else None,
         return_=float(record.return_) if scored else None,
         steps=int(record.steps),
@@ -164,10 +221,12 @@ def scene_result(record: EpisodeRecord, *, scored: bool = True, unknown_words: t
 
 @dataclass(frozen=True)
 class _Trials:
-    """Scenes to run, with the user's sentences where there are any."""
+    """Scenes to run, with the user's sentences where there are any, and which of their tries."""
 
     seeds: Sequence[int]
     instructions: Sequence[Instruction] | None
+    first: int = 0  # try
+    tries: int = 1  # from the first one on
 
     @classmethod
     def of(cls, lines: Sequence[InstructionLine]) -> _Trials:
@@ -175,8 +234,14 @@ class _Trials:
         told = [Instruction(sentence=x.sentence, goal=g) for x, g in zip(lines, goals, strict=True)]
         return cls([x.scene_seed for x in lines], told)
 
-    def __getitem__(self, index: slice) -> _Trials:
-        return _Trials(self.seeds[index], None if self.instructions is None else self.instructions[index])
+    def batches(self, size: int, tries: int) -> Iterator[_Trials]:
+        """Yield parts of at most `size` episodes, all tries of a scene in one where they fit."""
+        scenes = max(1, size // tries)
+        for start in range(0, len(self.seeds), scenes):
+            part = slice(start, start + scenes)
+            told = None if self.instructions is None else self.instructions[part]
+            for first in range(0, tries, size):
+                yield _Trials(self.seeds[part], told, first, min(size, tries - first))
 
     @property
     def scored(self) -> list[bool]:
@@ -188,67 +253,8 @@ class _Trials:
     def key(self) -> str:
         """A hash of the composition; instructions are dataclasses of plain values, which `repr` shows whole."""
         told = None if self.instructions is None else list(self.instructions)
-        return hashlib.sha256(repr((list(self.seeds), told)).encode()).hexdigest()[:16]
-
-
-class PartialResults:
-    """Finished batches in a file of JSON lines: a header that says whose they are, then one line a batch."""
-
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
-        self._path = path
-        self._header = {"format": PARTIAL_FORMAT, "format_version": PARTIAL_VERSION, **identity}
-        self._batches: dict[str, tuple[SceneResult, ...]] = {}
-        lines = self._whole_lines()
-        if not lines:
-            self._append(self._header)
-            return
-        found = self._parse(lines[0])
-        check_format(found, where=str(path), expected=PARTIAL_FORMAT, version=PARTIAL_VERSION)
-        different = sorted(k for k in {**found, **self._header} if found.get(k) != self._header.get(k))
-        if different:
-            what = ", ".join(f"{k} {found.get(k)!r} instead of {self._header.get(k)!r}" for k in different)
-            raise ResultFileError(f"{path}: holds another evaluation's results ({what}); move it away to start anew")
-        for line in lines[1:]:
-            data = self._parse(line)
-            try:
-                self._batches[data["batch"]] = tuple(SceneResult.from_json(s) for s in data["scenes"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ResultFileError(f"{path}: expected a batch: {error}; move it away to start anew") from None
-
-    def get(self, key: str) -> tuple[SceneResult, ...] | None:
-        """Return a finished batch, None where it is missing."""
-        return self._batches.get(key)
-
-    def add(self, key: str, scenes: tuple[SceneResult, ...]) -> None:
-        """Keep a finished batch."""
-        self._batches[key] = scenes
-        self._append({"batch": key, "scenes": [s.to_json() for s in scenes]})
-
-    def _whole_lines(self) -> list[str]:
-        """Return the lines that were written whole, and cut off one that a kill left torn."""
-        if not self._path.exists():
-            return []
-        data = self._path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self._path, len(whole))
-        return whole.decode(errors="replace").split("\n")[:-1]
-
-    def _parse(self, line: str) -> dict[str, Any]:
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ResultFileError(f"{self._path}: expected JSON lines: {error}; move it away to start anew") from None
-        if not isinstance(data, dict):
-            raise ResultFileError(f"{self._path}: expected JSON objects, got {line[:60]!r}; move it away to start anew")
-        return data
-
-    def _append(self, data: dict[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write((json.dumps(data, allow_nan=False) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        several = () if self.tries == 1 and self.first == 0 else (self.first, self.tries)
+        return hashlib.sha256(repr((list(self.seeds), told, *several)).encode()).hexdigest()[:16]
 
 
 def _batch_seed(seed: int, index: int) -> int:
@@ -257,4 +263,9 @@ def _batch_seed(seed: int, index: int) -> int:
 
 def _progress(scenes: Sequence[SceneResult], total: int) -> Progress:
     scored = [s for s in scenes if s.success is not None]
-    return Progress(done=len(scenes), total=total, successes=sum(bool(s.success) for s in scored), scored=len(scored))
+    return Progress(
+        done=sum(s.tries for s in scenes),
+        total=total,
+        successes=sum(s.successes or 0 for s in scored),
+        scored=sum(s.tries for s in scored),
+    )

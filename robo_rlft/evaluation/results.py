@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,60 @@ from robo_rlft.evaluation.files import ResultFileError, read_json, write_json
 from robo_rlft.evaluation.statistics import Interval, bootstrap_mean, wilson
 
 FORMAT = "robo_rlft.results"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 tells of several tries of a scene; with one, files are version 1 as ever
 LOW_CONFIDENCE = 0.5  # below it, the scene more likely than not lacks something that the sentence names
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneResult:
-    """One episode."""
+    """One scene: one episode, or several tries that differ by what was sampled alone."""
 
     seed: int  # the scene's
     instruction: str
     pick: str | None  # what was to be picked; None where nobody said what the sentence asks for
     place: str | None
-    success: bool | None  # None where there was no goal to judge by
-    return_: float | None  # final progress in [0, 1]; None likewise
-    steps: int
-    failure: str | None  # kind of failure; None for success or without a goal
+    success: bool | None  # of the first try; None where there was no goal to judge by
+    return_: float | None  # final progress in [0, 1], mean of the tries; None likewise
+    steps: int  # of the first try
+    failure: str | None  # kind of the first try's failure; None for success or without a goal
     confidence: float  # [0, 1], at the first decision
     unknown_words: tuple[str, ...] = ()  # of the sentence, to the text encoder
+    tries: int = 1
+    more_successes: int = 0  # among the tries after the first
+    more_failures: tuple[str, ...] = ()  # kinds of their failures
+
+    @property
+    def successes(self) -> int | None:
+        """Of all tries; None without a goal."""
+        return None if self.success is None else int(self.success) + self.more_successes
+
+    @property
+    def rate(self) -> float | None:
+        """Successes out of tries; None without a goal."""
+        return None if self.successes is None else self.successes / self.tries
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Kinds of the failures of all tries; none without a goal."""
+        return (*([] if self.success in (None, True) else [self.failure or "unknown"]), *self.more_failures)
+
+    def joined(self, later: SceneResult) -> SceneResult:
+        """Return this scene's tries with later ones of the same scene."""
+        if (self.seed, self.instruction) != (later.seed, later.instruction):
+            raise ValueError(f"expected tries of scene {self.seed}, {self.instruction!r}; got {later}")
+        tries = self.tries + later.tries
+        known = self.return_ is not None and later.return_ is not None
+        total = (self.return_ or 0.0) * self.tries + (later.return_ or 0.0) * later.tries
+        return replace(
+            self,
+            return_=total / tries if known else None,
+            tries=tries,
+            more_successes=self.more_successes + (later.successes or 0),
+            more_failures=(*self.more_failures, *later.failures),
+        )
 
     def to_json(self) -> dict[str, Any]:
+        several = {"successes": self.successes, "failures": list(self.failures)}
         return {
             "seed": self.seed,
             "instruction": self.instruction,
@@ -46,11 +80,14 @@ class SceneResult:
             "failure": self.failure,
             "confidence": self.confidence,
             "unknown_words": list(self.unknown_words),
-        }
+        } | (several if self.tries > 1 else {})
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SceneResult:
+    def from_json(cls, data: Mapping[str, Any], *, tries: int = 1) -> SceneResult:
         """Read what `to_json` wrote; raise `ValueError` when a field is missing or has another type."""
+        several: dict[str, Any] = {}
+        if tries > 1:
+            several = _tries_from_json(data, tries)
         try:
             scene = cls(
                 seed=data["seed"],
@@ -63,6 +100,7 @@ class SceneResult:
                 failure=data["failure"],
                 confidence=float(data["confidence"]),
                 unknown_words=tuple(data["unknown_words"]),
+                **several,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected a scene's results, got {data!r}: {error}") from None
@@ -71,6 +109,25 @@ class SceneResult:
         if scene.return_ is not None and not isinstance(scene.return_, int | float):
             raise ValueError(f"expected a number or null for return, got {data!r}")
         return scene
+
+
+def _tries_from_json(data: Mapping[str, Any], tries: int) -> dict[str, Any]:
+    """Return the fields of a scene's later tries."""
+    if data.get("success") is None:
+        return {"tries": tries}
+    first, successes, failures = data["success"], data.get("successes"), data.get("failures")
+    if (
+        not isinstance(successes, int)
+        or not isinstance(failures, list)
+        or successes + len(failures) != tries
+        or not (successes if first else failures)
+    ):
+        raise ValueError(f"expected successes and failures of {tries} tries, got {data!r}")
+    return {
+        "tries": tries,
+        "more_successes": successes - int(first),
+        "more_failures": tuple(failures if first else failures[1:]),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +151,7 @@ class EvaluationResult:
     checkpoint: str  # the file's name, or oracle, zero_shot, random
     checkpoint_sha256: str | None  # None where there is no file
     scenes: tuple[SceneResult, ...]
+    tries: int = 1  # of each scene
 
     @property
     def scored(self) -> tuple[SceneResult, ...]:
@@ -102,7 +160,10 @@ class EvaluationResult:
 
     @property
     def success(self) -> Interval | None:
-        """Rate of success, Wilson's interval; None where no episode had a goal."""
+        """Rate of success; None where no episode had a goal.
+
+        Wilson's interval; with several tries the bootstrap's over scenes, since tries of one scene are not independent.
+        """
         return _success(self.scored) if self.scored else None
 
     @property
@@ -123,8 +184,8 @@ class EvaluationResult:
 
     @property
     def failures(self) -> dict[str, int]:
-        """Count of each kind of failure among the scored episodes, the most frequent first."""
-        kinds = [s.failure or "unknown" for s in self.scored if not s.success]
+        """Count of each kind of failure among the scored tries, the most frequent first."""
+        kinds = [kind for s in self.scored for kind in s.failures]
         return {k: kinds.count(k) for k in sorted(set(kinds), key=lambda k: (-kinds.count(k), k))}
 
     @property
@@ -140,9 +201,10 @@ class EvaluationResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `results.json` holds; everything but `scenes` can be computed from them."""
+        several = self.tries > 1
         return {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if several else 1,
             "task": self.task,
             "split": self.split,
             "phase": self.phase,
@@ -150,6 +212,7 @@ class EvaluationResult:
             "checkpoint": self.checkpoint,
             "checkpoint_sha256": self.checkpoint_sha256,
             "episodes": len(self.scenes),
+            **({"tries": self.tries} if several else {}),
             "without_goal": len(self.scenes) - len(self.scored),
             "success": _json(self.success),
             "return": _json(self.return_),
@@ -186,7 +249,10 @@ def read_results(path: Path) -> EvaluationResult:
     """
     data = read_json(path, expected=FORMAT, version=FORMAT_VERSION)
     try:
-        scenes = tuple(SceneResult.from_json(s) for s in data["scenes"])
+        tries = data["tries"] if data["format_version"] > 1 else 1
+        if not isinstance(tries, int) or isinstance(tries, bool) or tries < 1:
+            raise ValueError(f"expected a whole number above 0 as tries, got {tries!r}")
+        scenes = tuple(SceneResult.from_json(s, tries=tries) for s in data["scenes"])
         return EvaluationResult(
             task=data["task"],
             split=data["split"],
@@ -195,6 +261,7 @@ def read_results(path: Path) -> EvaluationResult:
             checkpoint=data["checkpoint"],
             checkpoint_sha256=data["checkpoint_sha256"],
             scenes=scenes,
+            tries=tries,
         )
     except KeyError as error:
         raise ResultFileError(f"{path}: expected the field {error}, found none; the file is damaged") from None
@@ -203,7 +270,9 @@ def read_results(path: Path) -> EvaluationResult:
 
 
 def _success(scenes: Sequence[SceneResult]) -> Interval:
-    return wilson(sum(bool(s.success) for s in scenes), len(scenes))
+    if scenes[0].tries == 1:
+        return wilson(sum(bool(s.success) for s in scenes), len(scenes))
+    return bootstrap_mean([s.rate or 0.0 for s in scenes], seed=0)
 
 
 def _return(scenes: Sequence[SceneResult], *, resamples: int = 10_000) -> Interval:

@@ -1,4 +1,4 @@
-"""Means with 95 % intervals: Wilson for successes, bootstrap for returns, paired bootstrap for differences.
+"""Means with 95 % intervals: Wilson for successes, bootstrap for returns, paired bootstrap for differences; pass@k.
 
 Knows nothing of policies or files. Same numbers and seed, same interval, bit for bit.
 """
@@ -69,6 +69,49 @@ def clustered_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RE
     """Return the mean of `values` (seeds, scenes); whole scenes are resampled, jointly over the seeds."""
     x = np.asarray(values, dtype=np.float64)
     return _cluster_bootstrap(x.reshape(-1), _default_clusters(x), seed, resamples)
+
+
+def crossed_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RESAMPLES) -> Interval:
+    """Return the mean of `values` (seeds, scenes); seeds and scenes are both resampled, independently of each other.
+
+    Wider than `clustered_bootstrap`, as it also tells how sure the mean is over seeds that were not run. Of few seeds
+    it tells too little: of three, all draws are the same one with probability 1/9. One seed counts as if it were all.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 2 or x.size == 0 or not np.isfinite(x).all():
+        raise ValueError(f"expected finite values of the shape (seeds, scenes), got shape {x.shape}")
+    rng = np.random.default_rng(seed)
+    means = []
+    rows = max(1, CHUNK // x.shape[1])
+    for start in range(0, resamples, rows):
+        seeds, scenes = (rng.integers(n, size=(min(rows, resamples - start), n)) for n in x.shape)
+        # Each seed's sum over the scenes drawn, as often as the seed itself was drawn.
+        sums = [row[scenes].sum(axis=1) * (seeds == i).sum(axis=1) for i, row in enumerate(x)]
+        means.append(np.sum(sums, axis=0) / x.size)
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    mean = float(x.mean())
+    return Interval(mean=mean, low=min(mean, float(low)), high=max(mean, float(high)))
+
+
+def pass_at_k(successes: npt.ArrayLike, tries: int, k: int) -> npt.NDArray[np.float64]:
+    """Return the chance that at least one of k tries succeeds, estimated without bias from `tries` of them.
+
+    1 - C(n - c, k) / C(n, k) with n tries and c successes (M. Chen et al., 2021, "Evaluating large language models
+    trained on code"): the share of the choices of k tries that hold a success.
+
+    Args:
+        successes: Of each scene, any shape; whole numbers from 0 to `tries`.
+        tries: n, of every scene.
+        k: From 1 to n.
+    """
+    c = np.asarray(successes)
+    if not 1 <= k <= tries or c.size == 0 or (c < 0).any() or (c > tries).any():
+        raise ValueError(f"expected 1 <= k <= tries and successes from 0 to tries; got k {k}, tries {tries}, {c}")
+    # C(n - c, k) / C(n, k) = product over i = 0 ... k - 1 of (n - c - i) / (n - i); 0 where k exceeds n - c.
+    i = np.arange(k)
+    factors = np.clip(tries - c[..., None] - i, 0, None) / (tries - i)
+    chances: npt.NDArray[np.float64] = 1.0 - factors.prod(axis=-1)
+    return chances
 
 
 def paired_bootstrap(

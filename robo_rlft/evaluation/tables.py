@@ -166,7 +166,7 @@ def _cell(result: EvaluationResult) -> dict[str, Any]:
 
 
 def _seeds_cell(results: Sequence[EvaluationResult]) -> dict[str, Any]:
-    success = _values(results, "success")
+    success = _values(results, "rate")
     return {
         "success": clustered_bootstrap(success, seed=0).to_json(),
         "return": clustered_bootstrap(_values(results, "return_"), seed=0).to_json(),
@@ -186,7 +186,7 @@ def _paired(
             if split in base:
                 # One call for both, so that scenes and sentences are compared between the methods too.
                 rows = _values(
-                    [r[pair.better][split] for r in results] + [r[pair.base][split] for r in results], "success"
+                    [r[pair.better][split] for r in results] + [r[pair.base][split] for r in results], "rate"
                 )
                 a, b = rows[: len(results)], rows[len(results) :]
                 paired.setdefault(pair.name, {})[split] = paired_bootstrap(a, b, seed=0).to_json()

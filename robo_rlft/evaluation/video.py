@@ -8,15 +8,75 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import av
+import matplotlib
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+FPS = 24
+HOLD = 0.8  # seconds for which the last frame stays
+CAPTION_LINES, CAPTION_SIZE, CAPTION_LEADING, CAPTION_MARGIN = 2, 13, 17, 6  # pixels, all but the first
+
+
+def caption(frames: Sequence[npt.NDArray[np.uint8]], text: str) -> list[npt.NDArray[np.uint8]]:
+    """Return the frames with a text in a bar above the picture; players lay their buttons over its foot.
+
+    The bar's height does not depend on the text, so that films with other texts can be joined to these.
+
+    Args:
+        frames: Each (height, width, 3), RGB, all of one width.
+        text: At most `CAPTION_LINES` lines of it are shown; the rest becomes an ellipsis.
+    """
+    if not frames:
+        return []
+    plain = text.encode("utf-8", "replace").decode()  # half a pair of surrogates has no letter
+    bar = _bar(" ".join(plain.split()), frames[0].shape[1])
+    return [np.concatenate([bar, frame]) for frame in frames]
+
+
+def _bar(text: str, width: int) -> npt.NDArray[np.uint8]:
+    image = Image.new("RGB", (width, CAPTION_LINES * CAPTION_LEADING + 2 * CAPTION_MARGIN), (24, 28, 32))
+    draw = ImageDraw.Draw(image)
+    for i, line in enumerate(_wrapped(text, width - 2 * CAPTION_MARGIN)):
+        draw.text((CAPTION_MARGIN, CAPTION_MARGIN + i * CAPTION_LEADING), line, font=_font(), fill=(240, 243, 246))
+    return np.asarray(image)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines of at most `width` pixels, within words where one is longer than a line."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if _font().getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if _font().getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    if len(lines) > CAPTION_LINES:
+        lines = lines[:CAPTION_LINES]
+        while lines[-1] and _font().getlength(lines[-1] + "…") > width:
+            lines[-1] = lines[-1][:-1]
+        lines[-1] += "…"
+    return lines
+
+
+@lru_cache(maxsize=1)
+def _font() -> ImageFont.FreeTypeFont:
+    # Matplotlib brings this font along, with the letters of most alphabets.
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), CAPTION_SIZE)
 
 
 def encode_mp4(
-    frames: Sequence[npt.NDArray[np.uint8]], *, fps: int = 24, quality: int = 28, hold: float = 0.8
+    frames: Sequence[npt.NDArray[np.uint8]], *, fps: int = FPS, quality: int = 28, hold: float = HOLD
 ) -> bytes:
     """Encode frames as an MP4 file.
 
@@ -60,3 +120,9 @@ def decode_mp4(data: bytes) -> list[npt.NDArray[np.uint8]]:
     """Return the frames of an MP4 file, each (height, width, 3), RGB."""
     with av.open(io.BytesIO(data), mode="r") as container:
         return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
+
+
+def smaller_mp4(data: bytes, *, quality: int) -> bytes:
+    """Return a film of `encode_mp4` in fewer bytes, with the same frames at a higher `quality` number; never larger."""
+    again = encode_mp4(decode_mp4(data), quality=quality, hold=0.0)
+    return min(data, again, key=len)

@@ -41,6 +41,24 @@ PARAPHRASES: Final[dict[str, tuple[str, ...]]] = {
         "let the {pick} sit on the {place}",
         "build a tower: the {place} below, the {pick} above it",
     ),
+    "block_insertion": (
+        "fill the {place} with the {pick}",
+        "into the {place} goes the {pick}",
+        "turn the {pick} so that it slips into the {place}",
+        "the {place} is made for the {pick}",
+        "the {pick} should sit snugly in the {place}",
+        "could you slot the {pick} into the {place}?",
+        "in the {place}, seat the {pick}",
+        "the {place} is where the {pick} belongs",
+        "take the {pick}, line it up with the {place} and drop it in",
+        "I would like the {pick} to end up inside the {place}",
+        "let the {place} hold the {pick}",
+        "make sure that the {pick} lies flat in the {place}",
+        "the {place} is still empty: give it the {pick}",
+        "grab the {pick} and lower it into the {place}",
+        "the {pick} has to be fitted into the {place}",
+        "close the gap in the {place} with the {pick}",
+    ),
 }
 """Sentences by task, for one object to pick."""
 

@@ -31,6 +31,18 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
         "please stack the {pick} on top of the {place}",
         "set the {pick} on the {place}",
     ),
+    "block_insertion": (
+        "put the {pick} in the {place}",
+        "place the {pick} in the {place}",
+        "put the {pick} into the {place}",
+        "insert the {pick} into the {place}",
+        "fit the {pick} into the {place}",
+        "move the {pick} into the {place}",
+        "press the {pick} into the {place}",
+        "pick up the {pick} and put it in the {place}",
+        "please insert the {pick} into the {place}",
+        "set the {pick} inside the {place}",
+    ),
 }
 """Sentences by task, for one object to pick."""
 

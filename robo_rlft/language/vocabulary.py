@@ -28,7 +28,7 @@ SEEN_COLORS: Final = ("blue", "red", "green", "yellow", "brown", "gray", "cyan")
 UNSEEN_COLORS: Final = ("orange", "purple", "pink", "white")
 """Colours that only CLIP's captions and the `unseen` split may show."""
 
-SHAPES: Final = ("block", "bowl", "puck", "plate", "bar", "ring")
+SHAPES: Final = ("block", "bowl", "puck", "plate", "bar", "ring", "elbow", "fixture")
 
 SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "blue": ("navy",),
@@ -48,6 +48,8 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "plate": ("platter", "saucer"),
     "bar": ("rod", "stick"),
     "ring": ("hoop", "loop"),
+    "elbow": ("angle", "bracket"),
+    "fixture": ("mold", "holder"),
 }
 """Other words for a colour or a shape, captioned beside it when CLIP is trained; no word has two meanings here."""
 

@@ -1,4 +1,4 @@
-"""How words meet pictures: dense image features and text features become maps.
+"""How words meet pictures: dense image features and text features become maps and channels.
 
 Tensors in and out; knows nothing of records, sentences or actions. Axis letters: B batch, D feature size, P phrases,
 C channels, H W full-resolution rows and columns, h w those of the dense features.
@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robo_rlft.models.spec import Recorded
-from robo_rlft.models.streams import pointwise
+
+WORDS = ("phrases", "sentence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +64,32 @@ class SimilarityFusion(Recorded, nn.Module):
         return Fused(channels=halve(maps), pick=prior[:, 0], place=prior[:, 1])
 
 
-class SentenceFusion(Recorded, nn.Module):
-    """CLIPort's way: the sentence's embedding times the dense features, projected to a few channels; no prior."""
+class TiledFusion(Recorded, nn.Module):
+    """No fusion yet: the dense features and the words' features, tiled, as channels for a stream that multiplies them.
 
-    def __init__(self, *, channels: int = 8) -> None:
+    `robo_rlft.models.streams.TwoStream` is such a stream, CLIPort's way. There is no prior.
+
+    Args:
+        words: "phrases" gives the features of what to pick and of where to place, which is what `SimilarityFusion`
+            reads; "sentence" gives the whole instruction's twice, as CLIPort reads it. An encoder that learned from
+            captions of single objects makes little of a sentence.
+    """
+
+    def __init__(self, *, words: str = "phrases") -> None:
         super().__init__()
-        self.channels = channels
-        self.dim = 0
-        self.project = nn.Identity()
+        if words not in WORDS:
+            raise ValueError(f"words is one of {', '.join(WORDS)}; got {words!r}")
+        self.words = words
+        self.channels = 0
 
     def connect(self, *, dim: int) -> None:
-        """Make the layers, once the encoder's feature size is known."""
-        self.dim = dim
-        self.project = pointwise(dim, self.channels)  # type: ignore[assignment]  # replaces the placeholder
+        """Learn the encoder's feature size: D channels of the picture, and twice D of words."""
+        self.channels = 3 * dim
 
     def forward(self, dense: Tensor, phrases: Tensor, sentence: Tensor, shape: tuple[int, int]) -> Fused:
-        """Fuse (B, D, h, w) with (B, D); the phrases (B, 2, D) are not read."""
-        # Entries of unit vectors are about 1 / sqrt(D) in size, so their products need D to be of order 1.
-        product = dense * sentence[:, :, None, None] * self.dim
-        maps = upsample(F.relu(self.project(product)), shape)
-        nothing = maps.new_zeros(maps.shape[0], *shape)
-        return Fused(channels=halve(maps), pick=nothing, place=nothing)
+        """Put (B, D, h, w) beside (B, 2, D), or beside the sentence (B, D)."""
+        half = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        words = phrases if self.words == "phrases" else sentence[:, None].expand_as(phrases)
+        tiled = words.flatten(1)[:, :, None, None].expand(-1, -1, *half)
+        nothing = dense.new_zeros(len(dense), *shape)
+        return Fused(channels=torch.cat([upsample(dense, half), tiled], dim=1), pick=nothing, place=nothing)

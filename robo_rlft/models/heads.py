@@ -8,6 +8,7 @@ column); rows run along y and columns along x of the world, so that counter-cloc
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,15 @@ class MapHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, width, h, w) to (B, 2h, 2w)."""
         return _MAP_GAIN * F.pixel_shuffle(self.output(F.relu(self.hidden(features))), 2)[:, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceParts:
+    """What the logits of placing are made of: keys correlated with queries, and a map that is added to all of them."""
+
+    keys: Tensor  # (B, 4, C, h, w), the four phases of the full-resolution pixels
+    queries: Tensor  # (B, K, R, C, k, k)
+    bias: Tensor  # (B, 2h, 2w)
 
 
 class PlaceHead(nn.Module):
@@ -68,13 +78,18 @@ class PlaceHead(nn.Module):
             picks: int64 (B, K, 2), full-resolution pixels.
             dtype: type of the correlation's factors.
         """
+        parts = self.parts(features, picks, dtype)
+        batch, count, rotations = parts.queries.shape[:3]
+        fits = correlate(parts.keys, parts.queries.flatten(1, 2))
+        return fits.view(batch, count, rotations, *fits.shape[-2:]).to(features.dtype) + parts.bias[:, None, None]
+
+    def parts(self, features: Tensor, picks: Tensor, dtype: torch.dtype) -> PlaceParts:
+        """Return what `forward` correlates and adds, from the same arguments; keys and queries are of `dtype`."""
         crops = rotated_crops(self.query(features), picks, cells=self.cells, rotations=self.rotations)
         crops = crops / math.sqrt(self.channels * self.cells**2)
         batch, _, h, w = features.shape
         keys = self.key(features).view(batch, self.channels, 4, h, w).transpose(1, 2)
-        fits = correlate(keys.to(dtype), crops.flatten(1, 2).to(dtype))
-        bias: Tensor = self.bias(features)
-        return fits.view(*crops.shape[:3], 2 * h, 2 * w).to(features.dtype) + bias[:, None, None]
+        return PlaceParts(keys=keys.to(dtype), queries=crops.to(dtype), bias=self.bias(features))
 
 
 def rotated_crops(features: Tensor, picks: Tensor, *, cells: int, rotations: int) -> Tensor:
@@ -110,9 +125,14 @@ def correlate(keys: Tensor, queries: Tensor) -> Tensor:
     Returns:
         (B, Q, 2h, 2w), in the type of the factors or in float32.
     """
-    if queries.shape[-1] <= LARGEST_DIRECT_KERNEL or _large_kernels_are_fast(keys):
+    if directly(keys, queries.shape[-1]):
         return correlate_directly(keys, queries)
     return correlate_by_fft(keys, queries)
+
+
+def directly(keys: Tensor, cells: int) -> bool:
+    """Tell whether convolutions are the faster way for queries of so many cells a side."""
+    return cells <= LARGEST_DIRECT_KERNEL or _large_kernels_are_fast(keys)
 
 
 def _large_kernels_are_fast(keys: Tensor) -> bool:
@@ -121,16 +141,14 @@ def _large_kernels_are_fast(keys: Tensor) -> bool:
 
 def correlate_directly(keys: Tensor, queries: Tensor) -> Tensor:
     """Correlate as convolutions, a scene at a time: faster than one grouped convolution over the batch."""
-    padding = queries.shape[-1] // 2
-    fits = [
-        F.conv2d(
-            key.contiguous(memory_format=torch.channels_last),
-            query.contiguous(memory_format=torch.channels_last),
-            padding=padding,
-        )
-        for key, query in zip(keys, queries, strict=True)
-    ]
+    fits = [convolve(key, query) for key, query in zip(keys, queries, strict=True)]
     return _shuffle(torch.stack(fits).transpose(1, 2))
+
+
+def convolve(key: Tensor, query: Tensor) -> Tensor:
+    """Correlate one scene's queries (Q, C, k, k) with its keys (4, C, h, w): (4, Q, h, w), channels last in memory."""
+    key, query = (factor.contiguous(memory_format=torch.channels_last) for factor in (key, query))
+    return F.conv2d(key, query, padding=query.shape[-1] // 2)
 
 
 def correlate_by_fft(keys: Tensor, queries: Tensor) -> Tensor:

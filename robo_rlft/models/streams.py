@@ -1,7 +1,7 @@
-"""The spatial stream: a small convolutional trunk at half resolution.
+"""Streams: small convolutional trunks at half resolution.
 
-Tensors in and out; knows nothing of language, actions or records. Axis letters: B batch, C channels, H W
-full-resolution rows and columns, h w = ceil(H / 2), ceil(W / 2).
+Tensors in and out; knows nothing of sentences, actions or records. Axis letters: B batch, C channels, D the encoder's
+feature size, H W full-resolution rows and columns, h w = ceil(H / 2), ceil(W / 2).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from robo_rlft.models.precision import resolve_precision
 from robo_rlft.models.spec import Recorded
+
+IMAGE_CHANNELS = 16  # the first inputs of every stream: red, green, blue and height of 2 x 2 pixels
 
 _resolve = lru_cache(resolve_precision)  # it asks the operating system, and is needed in every pass
 
@@ -75,6 +77,102 @@ class ConvStream(Recorded, nn.Module):
         """Map (B, channels, h, w) to features (B, width, h, w)."""
         features = self.blocks(self.stem(inputs.contiguous(memory_format=torch.channels_last)))
         return F.relu(features)
+
+
+class PixelStream(Recorded, nn.Module):
+    """No trunk: the inputs as they are, each pixel for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 0
+
+    def connect(self, *, channels: int) -> None:
+        """Learn the number of input channels; there are no layers."""
+        self.width = channels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the inputs (B, channels, h, w)."""
+        return inputs
+
+
+class TwoStream(Recorded, nn.Module):
+    """CLIPort's networks in small: a semantic and a spatial stream each for the pick, the query and the key.
+
+    Shridhar et al. 2021, "CLIPort: what and where pathways for robotic manipulation": a spatial stream sees colours and
+    heights; a semantic stream starts from frozen CLIP features, and at each of its levels is multiplied by a
+    projection of the words' features and takes in the spatial stream's features of that level (lateral connections).
+    The pick, the query around it and the keys of placing have a pair of streams each, which share nothing.
+
+    What differs: everything is at half resolution, as in `ConvStream`, three levels deep and without normalisation over
+    the batch; the semantic stream sees the product of picture and words in CLIP's own space beside the picture's
+    features; the outputs are put side by side and the policy's heads, 1 x 1 convolutions, read all of them. It is at
+    least as able as CLIPort's read-out, in which each head sees its own pair of streams only.
+
+    Args:
+        width: channels of each stream.
+        dilations: one level for each, in both streams.
+    """
+
+    def __init__(self, *, width: int = 16, dilations: Sequence[int] = (1, 2, 4)) -> None:
+        super().__init__()
+        self.stream_width = width
+        self.dilations = tuple(dilations)
+        self.width = 3 * width
+        self.dim = 0
+        self.networks = nn.ModuleList()
+
+    def connect(self, *, channels: int) -> None:
+        """Make the layers, once the number of input channels is known.
+
+        Raises:
+            ValueError: for inputs that are not those of `robo_rlft.models.fusion.TiledFusion`.
+        """
+        self.dim, rest = divmod(channels - IMAGE_CHANNELS, 3)
+        if self.dim < 1 or rest:
+            raise ValueError(
+                f"TwoStream reads {IMAGE_CHANNELS} channels of the picture and three times the encoder's feature size,"
+                f" got {channels}: choose fusion._target_=robo_rlft.models.fusion.TiledFusion"
+            )
+        for _ in range(3):
+            self.networks.append(_StreamPair(dim=self.dim, width=self.stream_width, dilations=self.dilations))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (B, 16 + 3 D, h, w) to features (B, 3 * width, h, w): of the pick, the query and the key.
+
+        The pick and the query, which are about what is taken, read the first D of words; the key reads the second.
+        """
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        words = IMAGE_CHANNELS + self.dim  # where they begin
+        image, dense, tiled = inputs[:, :IMAGE_CHANNELS], inputs[:, IMAGE_CHANNELS:words], inputs[:, words:]
+        taken, target = tiled[:, :, 0, 0].chunk(2, dim=1)
+        pick, query, key = self.networks
+        return torch.cat([pick(image, dense, taken), query(image, dense, taken), key(image, dense, target)], dim=1)
+
+
+class _StreamPair(nn.Module):
+    """A semantic and a spatial stream with lateral connections from the second to the first."""
+
+    def __init__(self, *, dim: int, width: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.scale = math.sqrt(dim)  # entries of unit vectors are about 1 / sqrt(D) in size
+        self.spatial_stem = nn.Conv2d(IMAGE_CHANNELS, width, 3, padding=1)
+        self.semantic_stem = pointwise(2 * dim, width)
+        self.spatial = nn.ModuleList(ResidualBlock(width=width, dilation=d) for d in dilations)
+        self.semantic = nn.ModuleList(ResidualBlock(width=width, dilation=d) for d in dilations)
+        self.words = nn.ModuleList(nn.Linear(dim, width) for _ in dilations)
+        self.lateral = nn.ModuleList(pointwise(2 * width, width) for _ in dilations)
+
+    def forward(self, image: Tensor, dense: Tensor, words: Tensor) -> Tensor:
+        """Map (B, 16, h, w), (B, D, h, w) and words (B, D) to (B, width, h, w)."""
+        words, dense = words * self.scale, dense * self.scale
+        spatial = self.spatial_stem(image)
+        semantic = self.semantic_stem(torch.cat([dense, dense * words[:, :, None, None]], dim=1))
+        for deeper, level, project, join in zip(self.spatial, self.semantic, self.words, self.lateral, strict=True):
+            spatial = deeper(spatial)
+            semantic = level(semantic * project(words)[:, :, None, None])
+            semantic = join(torch.cat([semantic, spatial], dim=1))
+        return F.relu(semantic)
 
 
 def pointwise(inputs: int, outputs: int, *, zero: bool = False) -> nn.Conv2d:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robo_rlft.records import ActionScores, PickPlace, TensorRecord
+from robo_rlft.records import ActionScores, Decision, PickPlace, TensorRecord
 
 _CHUNK = 2**22  # numbers drawn from at once, a bound on memory
 
@@ -33,7 +33,7 @@ class Factors(TensorRecord):
         count, rotations, *shape = self.place.shape[1:]
         pick = flat_pixel(action.pick, (shape[0], shape[1]))
         place = flat_pixel(action.place, (shape[0], shape[1]))
-        _check(action.rotation, rotations, "rotation")
+        check_index(action.rotation, rotations, "rotation")
         index = action.rotation * (shape[0] * shape[1]) + place
         return ActionScores(
             pick_log_prob=self.pick.flatten(1).gather(1, pick),
@@ -46,6 +46,23 @@ class Factors(TensorRecord):
         """Return KL(self || reference) of the pick (B,) and of the place at each pick (B, K): exact sums, in nats."""
         pick = kl_divergence(self.pick.flatten(1), reference.pick.flatten(1))
         return pick, kl_divergence(self.place.flatten(2), reference.place.flatten(2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoredDecision(Decision):
+    """A decision that tells the two factors of its log-probability, so that nobody need evaluate it again."""
+
+    pick_log_prob: Tensor  # (...)
+    place_log_prob: Tensor  # (...), given the pick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(TensorRecord):
+    """Actions (B, K) scored, and how far the factors are from those of a reference, with gradients."""
+
+    scores: ActionScores
+    pick_kl: Tensor  # (B,), KL(pi || reference) of the pick, exact
+    place_kl: Tensor  # (B, K), of the place at each pick, exact
 
 
 def log_softmax(logits: Tensor, dims: int) -> Tensor:
@@ -115,8 +132,8 @@ def flat_pixel(pixel: Tensor, shape: tuple[int, int]) -> Tensor:
     Raises:
         ValueError: A pixel lies outside the grid.
     """
-    _check(pixel[..., 0], shape[0], "row")
-    _check(pixel[..., 1], shape[1], "column")
+    check_index(pixel[..., 0], shape[0], "row")
+    check_index(pixel[..., 1], shape[1], "column")
     return pixel[..., 0] * shape[1] + pixel[..., 1]
 
 
@@ -125,6 +142,7 @@ def unflatten_pixel(index: Tensor, columns: int) -> Tensor:
     return torch.stack([index // columns, index % columns], dim=-1)
 
 
-def _check(index: Tensor, size: int, what: str) -> None:
+def check_index(index: Tensor, size: int, what: str) -> None:
+    """Raise `ValueError` unless every index (...) is in [0, size)."""
     if index.numel() and not bool(((index >= 0) & (index < size)).all()):
         raise ValueError(f"expected a {what} from 0 to {size - 1}, got {int(index.min())} to {int(index.max())}")

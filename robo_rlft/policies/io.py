@@ -32,9 +32,11 @@ FORMAT_VERSION: Final = 1
 CLASSES: Final = (
     "robo_rlft.geometry.Workspace",
     "robo_rlft.models.clip.ClipEncoder",
-    "robo_rlft.models.fusion.SentenceFusion",
     "robo_rlft.models.fusion.SimilarityFusion",
+    "robo_rlft.models.fusion.TiledFusion",
     "robo_rlft.models.streams.ConvStream",
+    "robo_rlft.models.streams.TwoStream",
+    "robo_rlft.policies.linear_probe.LinearProbePolicy",
     "robo_rlft.policies.transporter.TransporterPolicy",
 )
 _HEADER_KEY: Final = "robo_rlft"

@@ -22,12 +22,24 @@ from robo_rlft.models.fusion import similarity, upsample
 from robo_rlft.models.heads import MapHead, PlaceHead
 from robo_rlft.models.spec import Recorded
 from robo_rlft.models.streams import compute_dtype, space_to_depth
-from robo_rlft.policies.factors import Factors, draw, log_softmax, unflatten_pixel
+from robo_rlft.policies.factors import (
+    Comparison,
+    FactoredDecision,
+    Factors,
+    check_index,
+    draw,
+    entropy,
+    flat_pixel,
+    kl_divergence,
+    log_softmax,
+    unflatten_pixel,
+)
 from robo_rlft.policies.parts import Encoded, Encoder, Fusion, PolicyMaps, Seen, Stream
-from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
+from robo_rlft.policies.places import PlaceFactor, choose_places, score_places
+from robo_rlft.records import ActionScores, Observation, PickPlace
 
 _HEIGHT_SCALE = 0.1  # metres; heights of a table scene become of order 1
-_CHUNK = 2**24  # numbers of place maps that acting holds at once
+_SCENES = 8  # encoded at once: what comes between the layers should stay in the processor's cache
 
 
 class TransporterPolicy(Recorded, nn.Module):
@@ -86,7 +98,8 @@ class TransporterPolicy(Recorded, nn.Module):
         self._check(scene)
         like = self._parameter
         color = scene.color.to(like.device)
-        dense = self.encoder.dense(color, pixel_size=self.workspace.pixel_size).to(like.dtype)
+        some = [self.encoder.dense(part, pixel_size=self.workspace.pixel_size) for part in torch.split(color, _SCENES)]
+        dense = torch.cat(some).to(like.dtype)
         phrases, sentence = self._read(scene.instruction)
         height = scene.height.to(like)
         mask = height > self.height_mask
@@ -189,7 +202,7 @@ class TransporterPolicy(Recorded, nn.Module):
         samples: int | None = None,
         generator: torch.Generator | None = None,
         encoded: Encoded | None = None,
-    ) -> Decision:
+    ) -> FactoredDecision:
         """Choose actions (B,), or (B, K) with `samples=K`, from one pass of encoder and trunk.
 
         Args:
@@ -208,12 +221,15 @@ class TransporterPolicy(Recorded, nn.Module):
         log_pick = log_softmax(self._pick(seen, scene), 2).flatten(1)
         index = _choose(log_pick, uniform[0], greedy=greedy)
         picks = unflatten_pixel(index, self.workspace.columns)
-        chosen, log_place = self._choose_places(seen, picks, uniform[1], greedy=greedy)
-        rotation, place = chosen // self._pixels, chosen % self._pixels
-        decision = Decision(
-            action=PickPlace(pick=picks, place=unflatten_pixel(place, self.workspace.columns), rotation=rotation),
-            log_prob=log_pick.gather(1, index) + log_place,
+        chosen = choose_places(self._places(seen, picks), uniform[1], greedy=greedy)
+        place = unflatten_pixel(chosen.place, self.workspace.columns)
+        pick_log_prob = log_pick.gather(1, index)
+        decision = FactoredDecision(
+            action=PickPlace(pick=picks, place=place, rotation=chosen.rotation),
+            log_prob=pick_log_prob + chosen.log_prob,
             confidence=scene.confidence[:, None].expand(batch, count),
+            pick_log_prob=pick_log_prob,
+            place_log_prob=chosen.log_prob,
         )
         decision = decision[:, 0] if samples is None else decision
         return decision[0] if isinstance(observation.instruction, str) else decision
@@ -232,7 +248,7 @@ class TransporterPolicy(Recorded, nn.Module):
         action = action[None] if single else action
         many = action.rotation.ndim == 2
         action = action if many else action[:, None]
-        scores = self.factors(self._encoded(observation, encoded), action.pick).scores(action)
+        scores = self.compare(self._encoded(observation, encoded), action).scores
         scores = scores if many else scores[:, 0]
         return scores[0] if single else scores
 
@@ -254,18 +270,45 @@ class TransporterPolicy(Recorded, nn.Module):
             theirs = reference.factors(own if shared else reference.encode(observation), picks)
         return self.factors(own, picks).kl(theirs)
 
-    def _choose_places(self, seen: Seen, picks: Tensor, uniform: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:
-        """Return flat indices of (rotation, row, column) and their log-probabilities, (B, K); a few scenes at once."""
-        batch, count = uniform.shape
-        size = max(1, _CHUNK // (count * self.rotations * self._pixels))
-        indices, log_probs = [], []
-        for start in range(0, batch, size):
-            some = slice(start, start + size)
-            log_place = log_softmax(self._place(seen[some], picks[some]), 3).flatten(0, 1).flatten(1)
-            index = _choose(log_place, uniform[some].reshape(-1, 1), greedy=greedy)
-            indices.append(index.view(-1, count))
-            log_probs.append(log_place.gather(1, index).view(-1, count))
-        return torch.cat(indices), torch.cat(log_probs)
+    def compare(self, encoded: Encoded, action: PickPlace, *, reference: TransporterPolicy | None = None) -> Comparison:
+        """Score actions (B, K), with gradients, and tell how far the factors are from a reference's.
+
+        Equal to what `factors` gives, without a map of placing in memory.
+
+        Args:
+            encoded: (B,), of this policy; the reference's, too.
+            action: (B, K).
+            reference: a policy with the same encoder and action mask; without one the divergences are 0.
+
+        Raises:
+            ValueError: A pixel or a rotation lies outside the maps.
+        """
+        pick = flat_pixel(action.pick, self.workspace.shape)
+        flat_pixel(action.place, self.workspace.shape)  # refuses what is outside
+        check_index(action.rotation, self.rotations, "rotation")
+        seen = self._perceive(encoded)
+        log_pick = log_softmax(self._pick(seen, encoded), 2).flatten(1)
+        pick_kl, theirs = torch.zeros_like(log_pick[:, 0]), None
+        if reference is not None:
+            with torch.no_grad():
+                shown = reference._perceive(encoded)
+                their_pick = log_softmax(reference._pick(shown, encoded), 2).flatten(1)
+                theirs = reference._places(shown, action.pick)
+            pick_kl = kl_divergence(log_pick, their_pick)
+        places = score_places(self._places(seen, action.pick), action.place, action.rotation, reference=theirs)
+        return Comparison(
+            scores=ActionScores(
+                pick_log_prob=log_pick.gather(1, pick),
+                place_log_prob=places.log_prob,
+                pick_entropy=entropy(log_pick)[:, None].expand(pick.shape),
+                place_entropy=places.entropy,
+            ),
+            pick_kl=pick_kl,
+            place_kl=places.kl,
+        )
+
+    def _places(self, seen: Seen, picks: Tensor) -> PlaceFactor:
+        return PlaceFactor.of(self.place_head.parts(seen.features, picks, self._compute_dtype), seen.fused.place)
 
     # Small things ---------------------------------------------------------------------------------------------------
 
@@ -276,10 +319,6 @@ class TransporterPolicy(Recorded, nn.Module):
     @property
     def _compute_dtype(self) -> torch.dtype:
         return compute_dtype(self.precision, self._parameter)
-
-    @property
-    def _pixels(self) -> int:
-        return self.workspace.rows * self.workspace.columns
 
     def _encoded(self, observation: Observation, encoded: Encoded | None) -> Encoded:
         if encoded is None:

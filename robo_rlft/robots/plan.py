@@ -140,11 +140,11 @@ def _xy(workspace: Workspace, pixel: tuple[int, int]) -> tuple[float, float]:
 def _waypoints(
     pick: tuple[float, float], place: tuple[float, float], under: float, onto: float, primitive: PickAndPlace
 ) -> tuple[Waypoint, ...]:
-    high = primitive.travel_height
     released = onto + under  # what is held hangs below the tip by about its own height
+    to_pick, high = primitive.over(under), primitive.over(released)
     points = {
-        "approach": (*pick, high),
-        "slow down": (*pick, min(high, under + APPROACH_HEIGHT)),
+        "approach": (*pick, to_pick),
+        "slow down": (*pick, min(to_pick, under + APPROACH_HEIGHT)),
         "pick": (*pick, under),
         "lift": (*pick, high),
         "travel": (*place, high),

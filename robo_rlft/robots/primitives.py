@@ -5,13 +5,14 @@ Knows nothing of simulators, tasks or policies.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from robo_rlft.driver import Pose, RobotDriver
 from robo_rlft.geometry import quaternion_yaw, yaw_quaternion
 from robo_rlft.robots.safety.limits import Limits
 
-TRAVEL_HEIGHT = 0.16  # metres above the table; what is carried clears what stands
+TRAVEL_HEIGHT = 0.16  # metres above the table; what is carried clears what stands, a tower apart (see `over`)
 APPROACH_HEIGHT = 0.03  # metres above the highest thing under the tool; from there on slowly
 TRAVEL_SPEED = 1.5  # m/s
 CONTACT_SPEED = 0.3  # m/s
@@ -38,6 +39,7 @@ class PickAndPlace:
         speed: float = TRAVEL_SPEED,
         contact_speed: float = CONTACT_SPEED,
         floor: float = FLOOR,
+        ceiling: float = math.inf,
     ) -> None:
         """Make the primitive.
 
@@ -46,7 +48,9 @@ class PickAndPlace:
             speed: m/s, of those ways and of the approach.
             contact_speed: m/s, of the descent until contact.
             floor: metres; a descent that has met nothing ends here.
+            ceiling: metres; no way goes higher, over whatever.
         """
+        self.ceiling = ceiling
         self.travel_height, self.speed, self.contact_speed, self.floor = travel_height, speed, contact_speed, floor
 
     @classmethod
@@ -57,7 +61,16 @@ class PickAndPlace:
             speed=min(TRAVEL_SPEED, limits.speed),
             contact_speed=min(REAL_CONTACT_SPEED, limits.speed),
             floor=max(FLOOR, limits.low[2], limits.table),
+            ceiling=limits.high[2],
         )
+
+    def over(self, surface: float) -> float:
+        """Return the height of the ways to a place, metres: higher than usual where something high stands.
+
+        Args:
+            surface: metres above the table, where the tool's descent at the place is expected to end.
+        """
+        return min(self.ceiling, max(self.travel_height, surface + APPROACH_HEIGHT))
 
     def __call__(
         self,
@@ -83,11 +96,12 @@ class PickAndPlace:
         self._descend(driver, pick, yaw, pick_height)
         driver.grip()
         grip_height = driver.tool_pose().position[2]
-        driver.move(_pose(pick, self.travel_height, yaw), speed=self.speed)
+        high = self.over(place_height + grip_height)  # what is held hangs below the tool by no more than that
+        driver.move(_pose(pick, high, yaw), speed=self.speed)
         gripped = driver.is_holding()
         carried = False
         if gripped:
-            driver.move(_pose(place, self.travel_height, yaw + turn), speed=self.speed)
+            driver.move(_pose(place, high, yaw + turn), speed=self.speed)
             self._descend(driver, place, yaw + turn, place_height + grip_height)
             carried = driver.is_holding()
         driver.release()
@@ -96,8 +110,9 @@ class PickAndPlace:
         return PickPlaceOutcome(gripped=gripped, carried=carried)
 
     def _descend(self, driver: RobotDriver, xy: tuple[float, float], yaw: float, surface: float) -> None:
-        above = min(self.travel_height, surface + APPROACH_HEIGHT)
-        driver.move(_pose(xy, self.travel_height, yaw), speed=self.speed)
+        high = self.over(surface)
+        above = min(high, surface + APPROACH_HEIGHT)
+        driver.move(_pose(xy, high, yaw), speed=self.speed)
         driver.move(_pose(xy, above, yaw), speed=self.speed)
         driver.move(_pose(xy, self.floor, yaw), speed=self.contact_speed, stop_on_contact=True)
 

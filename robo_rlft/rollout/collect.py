@@ -1,98 +1,166 @@
 """Policies acting in pools of environments: rollouts for learning, episodes for judging.
 
-`collect(pool, policy, ...)` gives tensors `Transition[T N]`; `run_episodes` gives one record an episode. Inference is
-batched in this process. Knows nothing of losses.
+`collect(pool, policy, ...)` gives tensors, a `Rollout` with `Transition[T N]`; `run_episodes` gives one record an
+episode. Inference is batched in this process. Knows nothing of losses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from robo_rlft.env import EnvState
+from robo_rlft.policies.factors import FactoredDecision
 from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, stack
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool, Instruction, Outcome
 from robo_rlft.tasks.task import Attempt
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What `collect` gives; N = G K rows, those of a scene adjacent."""
+
+    transitions: Transition  # (T, N); what follows an episode's end has `valid` False and reward 0
+    encoded: tuple[Any, ...]  # T; what the policy's `encode` gave for the pictures of a step, see `pictures`
+    samples: int  # K
+    branched: bool  # the K rows of a scene share their state, and so their picture, at every step
+    starts: tuple[EnvState, ...]  # (G,)
+
+    def sharing(self, step: int) -> int:
+        """Return how many adjacent rows share a picture at a step: K or 1."""
+        return self.samples if self.branched or step == 0 else 1
+
+    def pictures(self, step: int) -> Tensor:
+        """Return the rows (M,) whose pictures `encoded[step]` is of, in order: the first of those that share one."""
+        return torch.nonzero(self.transitions.valid[step, :: self.sharing(step)])[:, 0] * self.sharing(step)
+
+
 @torch.no_grad()
 def collect(
-    pool: EnvPool, policy: LearningPolicy, seeds: Sequence[int], *, samples: int, generator: torch.Generator
-) -> Transition:
-    """Roll out `samples` episodes of each scene, actions sampled from the policy.
+    pool: EnvPool,
+    policy: LearningPolicy,
+    seeds: Sequence[int],
+    *,
+    samples: int,
+    generator: torch.Generator,
+    branch: np.random.Generator | None = None,
+) -> Rollout:
+    """Roll out `samples` episodes of each scene, or as many decisions in each state, sampled from the policy.
 
-    The first actions of a scene's episodes are drawn from one picture and one forward pass.
+    Decisions from the same state are drawn from one picture and one forward pass. Without `branch` that is so at an
+    episode's start only; its rows are then the scene's episodes, each for itself. With `branch` it is so at every step:
+    K decisions are tried in the state that the scene is in, and the scene goes on from one of their outcomes, drawn
+    uniformly among those that are not over.
 
     Args:
         pool: the environments.
         policy: acts, without gradients.
-        seeds: of the scenes.
-        samples: K, episodes a scene.
+        seeds: of the scenes, (G,).
+        samples: K.
         generator: of the actions.
-
-    Returns:
-        Transitions (T, N), N = len(seeds) * K, the rows of a scene adjacent, `group` the scene's index. T is the
-        longest episode's length; what follows an episode's end has `valid` False and reward 0.
+        branch: draws the outcomes to go on from.
     """
     starts = pool.reset(seeds)
-    scenes = stack([start.observation for start in starts])
-    encoded = policy.encode(scenes)
-    decision = policy.act(scenes, samples=samples, generator=generator, encoded=encoded)
-    scores = policy.evaluate_actions(scenes, decision.action, encoded=encoded)
     rows = torch.arange(len(seeds)).repeat_interleave(samples)
-    observation, action = scenes[rows], _rows(decision.action)
-    picks, places = scores.pick_log_prob.flatten(), scores.place_log_prob.flatten()
     states = [starts[int(i)].state for i in rows]
-    alive = torch.ones(len(rows), dtype=torch.bool)
-    steps: list[Transition] = []
-    while True:
-        live = torch.nonzero(alive)[:, 0].tolist()
-        outcomes = dict(zip(live, pool.step([states[i] for i in live], action[alive]), strict=True))
-        steps.append(_transition(observation, action, picks, places, outcomes, rows))
+    pictures = [starts[int(i)].observation for i in rows]
+    live, share = list(range(len(rows))), samples
+    steps, encodings = [], []
+    while live:
+        seen = stack([pictures[i] for i in live[::share]])
+        encoded = policy.encode(seen)
+        decision = _decide(policy, seen, encoded, samples=share, generator=generator)
+        encodings.append(encoded)
+        now = [states[i] for i in live]
+        outcomes = dict(zip(live, pool.step(now, decision.action, pictures=branch is None), strict=True))
+        steps.append(_transition(stack(pictures), decision, outcomes, rows))
         for i, outcome in outcomes.items():
             states[i] = outcome.state
-            alive[i] = not outcome.done
-        if not bool(alive.any()):
-            return stack(steps)
-        observation = stack([_next(outcomes.get(i), observation[i]) for i in range(len(rows))])
-        encoded = policy.encode(observation)
-        action = policy.act(observation, generator=generator, encoded=encoded).action
-        scores = policy.evaluate_actions(observation, action, encoded=encoded)
-        picks, places = scores.pick_log_prob, scores.place_log_prob
+            pictures[i] = outcome.observation or pictures[i]
+        live = [i for i in live if not outcomes[i].done]
+        if branch is None:
+            share = 1
+        elif live:
+            live = _go_on(pool, states, pictures, live, samples=samples, rng=branch)
+    return Rollout(
+        transitions=stack(steps),
+        encoded=tuple(encodings),
+        samples=samples,
+        branched=branch is not None,
+        starts=tuple(start.state for start in starts),
+    )
+
+
+def _decide(
+    policy: LearningPolicy, seen: Observation, encoded: Any, *, samples: int, generator: torch.Generator
+) -> FactoredDecision:
+    """Return `samples` decisions for each of the pictures (M,), as rows (M samples,)."""
+    decision = policy.act(seen, samples=samples, generator=generator, encoded=encoded)
+    if not isinstance(decision, FactoredDecision):
+        scores = policy.evaluate_actions(seen, decision.action, encoded=encoded)
+        decision = FactoredDecision(
+            action=decision.action,
+            log_prob=decision.log_prob,
+            confidence=decision.confidence,
+            pick_log_prob=scores.pick_log_prob,
+            place_log_prob=scores.place_log_prob,
+        )
+    action = PickPlace(**{name: value.flatten(0, 1) for name, value in vars(decision.action).items()})
+    rest = {name: value.flatten() for name, value in vars(decision).items() if name != "action"}
+    return FactoredDecision(action=action, **rest)
+
+
+def _go_on(
+    pool: EnvPool,
+    states: list[EnvState],
+    pictures: list[Observation],
+    live: Sequence[int],
+    *,
+    samples: int,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Put every scene that goes on into one of its outcomes that are not over; return the rows of those scenes."""
+    scenes = sorted({i // samples for i in live})
+    chosen = [int(rng.choice([i for i in live if i // samples == scene])) for scene in scenes]
+    looks = pool.look([states[i] for i in chosen])
+    rows = []
+    for scene, source, picture in zip(scenes, chosen, looks, strict=True):
+        state = states[source]
+        for row in range(scene * samples, (scene + 1) * samples):
+            states[row], pictures[row] = state, picture
+            rows.append(row)
+    return rows
 
 
 def _next(outcome: Outcome | None, last: Observation) -> Observation:
     return last if outcome is None or outcome.observation is None else outcome.observation
 
 
-def _rows(action: PickPlace) -> PickPlace:
-    """(B, K, ...) to (B K, ...)."""
-    return PickPlace(
-        pick=action.pick.flatten(0, 1), place=action.place.flatten(0, 1), rotation=action.rotation.flatten(0, 1)
-    )
-
-
 def _transition(
-    observation: Observation,
-    action: PickPlace,
-    picks: Tensor,
-    places: Tensor,
-    outcomes: dict[int, Outcome],
-    group: Tensor,
+    observation: Observation, decision: FactoredDecision, outcomes: dict[int, Outcome], group: Tensor
 ) -> Transition:
+    """Return one step (N,) of decisions for the rows that have an outcome, in their order; the others are padding."""
     n = len(group)
+    live = torch.tensor(list(outcomes))
 
     def column(value: Callable[[Outcome], float]) -> Tensor:
         return torch.tensor([value(outcomes[i]) if i in outcomes else 0.0 for i in range(n)])
 
+    def spread(values: Tensor) -> Tensor:
+        return values.new_zeros(n, *values.shape[1:]).index_copy(0, live, values)
+
     return Transition(
         observation=observation,
-        action=action,
-        pick_log_prob=picks,
-        place_log_prob=places,
+        action=PickPlace(**{name: spread(value) for name, value in vars(decision.action).items()}),
+        symmetry=torch.ones(n, dtype=torch.int64),
+        pick_log_prob=spread(decision.pick_log_prob),
+        place_log_prob=spread(decision.place_log_prob),
         reward=column(lambda o: o.reward),
         terminated=column(lambda o: o.terminated) > 0,
         truncated=column(lambda o: o.truncated) > 0,
@@ -159,9 +227,9 @@ def _run_batch(
     return [
         EpisodeRecord(
             seed=seeds[i],
-            instruction=states[i].instruction,
-            pick_name="" if (goal := states[i].goal) is None else goal.pick,
-            place_name="" if goal is None else goal.place,
+            instructions=states[i].sentences,
+            pick_names=tuple(goal.pick for goal in states[i].goals),
+            place_names=tuple(goal.place for goal in states[i].goals),
             success=success[i],
             return_=returns[i],
             steps=len(actions[i]),

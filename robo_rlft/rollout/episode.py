@@ -19,6 +19,7 @@ FAILURES: tuple[str, ...] = (
     "no_grasp",
     "slipped",
     "missed_place",
+    "wrong_rotation",
     "disturbed",
     "timed_out",
 )
@@ -32,14 +33,15 @@ class Episode:
     split: str
     phase: str  # "train", "val" or "test"
     seed: int  # the scene's
-    instruction: str
-    pick_name: str  # what was to be picked, in canonical words: "red block"
-    place_name: str
+    instructions: tuple[str, ...]  # T sentences: what each action was asked by
+    pick_names: tuple[str, ...]  # T; what was to be picked, in canonical words: "red block"
+    place_names: tuple[str, ...]  # T
     color: npt.NDArray[np.uint8]  # (T + 1, H, W, 3), RGB from above
     height: npt.NDArray[np.float32]  # (T + 1, H, W), metres above the table
     pick: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
     place: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
     rotation: npt.NDArray[np.int64]  # (T,), bin in [0, rotations)
+    symmetry: npt.NDArray[np.int64]  # (T,), how many turns, equal parts of a whole one apart, come to the same
     rewards: npt.NDArray[np.float32]  # (T,), increase of progress at each action
     success: bool
     failure: str | None  # one of FAILURES
@@ -57,9 +59,9 @@ class EpisodeRecord:
     """What one run of a policy came to, without its pictures."""
 
     seed: int
-    instruction: str
-    pick_name: str
-    place_name: str
+    instructions: tuple[str, ...]  # all that were to be said, in order
+    pick_names: tuple[str, ...]  # of each; none where nobody knows what the sentence means
+    place_names: tuple[str, ...]
     success: bool
     return_: float  # sum of rewards
     steps: int

@@ -54,7 +54,7 @@ class Outcome:
     """What an action came to."""
 
     state: EnvState
-    observation: Observation | None  # None when the episode is over and nobody asked
+    observation: Observation | None  # None where nobody asked, as at an episode's end
     reward: float
     terms: dict[str, float]
     terminated: bool
@@ -94,10 +94,28 @@ class EnvPool:
         told = [None] * len(seeds) if instructions is None else list(instructions)
         return self._map("reset", list(zip(seeds, told, strict=True)))
 
-    def step(self, states: Sequence[EnvState], actions: PickPlace, *, final_pictures: bool = False) -> list[Outcome]:
-        """Act once from each state; `actions` has the leading dimension (N,)."""
+    def step(
+        self,
+        states: Sequence[EnvState],
+        actions: PickPlace,
+        *,
+        pictures: bool = True,
+        final_pictures: bool = False,
+    ) -> list[Outcome]:
+        """Act once from each state.
+
+        Args:
+            states: (N,).
+            actions: (N,).
+            pictures: look at every outcome that is not the end of its episode.
+            final_pictures: look at those that are.
+        """
         rows = actions.to_array()
-        return self._map("step", [(s, row, final_pictures) for s, row in zip(states, rows, strict=True)])
+        return self._map("step", [(s, row, pictures, final_pictures) for s, row in zip(states, rows, strict=True)])
+
+    def look(self, states: Sequence[EnvState]) -> list[Observation]:
+        """Return what is seen of each state, without a batch dimension."""
+        return self._map("look", [(state,) for state in states])
 
     def explain(self, states: Sequence[EnvState], attempts: Sequence[Sequence[Attempt]]) -> list[str]:
         """Return the kind of failure of each episode that ended in one of the states."""
@@ -209,12 +227,16 @@ def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Star
     return Start(state=state, observation=env.look(state))
 
 
-def _step(env: TabletopEnv, state: EnvState, action: Any, final_picture: bool) -> Outcome:
+def _look(env: TabletopEnv, state: EnvState) -> Observation:
+    return env.look(state)
+
+
+def _step(env: TabletopEnv, state: EnvState, action: Any, picture: bool, final_picture: bool) -> Outcome:
     result = env.act(state, action)
-    over = result.terminated or result.truncated
+    wanted = final_picture if result.terminated or result.truncated else picture
     return Outcome(
         state=result.state,
-        observation=None if over and not final_picture else env.look(result.state),
+        observation=env.look(result.state) if wanted else None,
         reward=result.reward,
         terms=result.terms,
         terminated=result.terminated,
@@ -226,49 +248,58 @@ def _step(env: TabletopEnv, state: EnvState, action: Any, final_picture: bool) -
 def _demonstrate(env: TabletopEnv, seed: int, demonstrator: Demonstrator) -> Episode:
     rng = np.random.default_rng([seed, 7])  # the demonstrator's own errors, apart from the scene's randomness
 
-    def choose(state: EnvState) -> npt.NDArray[np.int64]:
-        return env.to_action(demonstrator(env.task, env.layout(state), state.poses, rng=rng))
+    def choose(state: EnvState) -> Chosen:
+        intent = demonstrator(env.task, env.layout(state), state.poses, rng=rng)
+        return Chosen(action=env.to_action(intent), symmetry=intent.symmetry)
 
     return record_episode(env, seed, choose)
 
 
-def record_episode(env: TabletopEnv, seed: int, choose: Callable[[EnvState], npt.NDArray[np.int64]]) -> Episode:
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """An action that somebody chose."""
+
+    action: npt.NDArray[np.int64]  # as the environment takes it
+    symmetry: int = 1  # how many turns, equal parts of a whole one apart, come to the same
+
+
+def record_episode(env: TabletopEnv, seed: int, choose: Callable[[EnvState], Chosen]) -> Episode:
     """Act in a scene until its episode is over, and return the record.
 
     Args:
         env: the environment.
         seed: of the scene.
-        choose: gives the action for a state, as the environment takes it.
+        choose: gives the action for a state.
     """
     state = env.start(seed)
-    goal = state.goal
-    assert goal is not None
-    pictures, actions, rewards, attempts = [env.look(state)], [], [], []
+    pictures, chosen, goals, sentences, rewards, attempts = [env.look(state)], [], [], [], [], []
     while True:
-        action = choose(state)
-        result = env.act(state, action)
+        goals.append(state.goals[state.line])
+        sentences.append(state.instruction)
+        chosen.append(choose(state))
+        result = env.act(state, chosen[-1].action)
         state = result.state
-        actions.append(action)
         rewards.append(result.reward)
         attempts.append(result.attempt)
         pictures.append(env.look(state))
         if result.terminated or result.truncated:
             break
     success = state.progress > SUCCESS
-    steps = np.stack(actions)
+    steps = np.stack([one.action for one in chosen])
     return Episode(
         task=env.task.name,
         split=env.split,
         phase=env.phase,
         seed=seed,
-        instruction=state.instruction,
-        pick_name=goal.pick,
-        place_name=goal.place,
+        instructions=tuple(sentences),
+        pick_names=tuple(goal.pick for goal in goals),
+        place_names=tuple(goal.place for goal in goals),
         color=np.stack([picture.color.numpy().transpose(1, 2, 0) for picture in pictures]),
         height=np.stack([picture.height.numpy() for picture in pictures]),
         pick=steps[:, 0:2],
         place=steps[:, 2:4],
         rotation=steps[:, 4],
+        symmetry=np.array([one.symmetry for one in chosen], dtype=np.int64),
         rewards=np.array(rewards, dtype=np.float32),
         success=success,
         failure=None if success else env.explain(state, attempts),
@@ -288,6 +319,7 @@ def _explain(env: TabletopEnv, state: EnvState, attempts: Sequence[Attempt]) -> 
 _JOBS: dict[str, Callable[..., Any]] = {
     "reset": _reset,
     "step": _step,
+    "look": _look,
     "explain": _explain,
     "demonstrate": _demonstrate,
     "film": _film,

@@ -11,7 +11,20 @@ import numpy as np
 
 from robo_rlft.language.vocabulary import COLORS
 from robo_rlft.records import BodySpec, Part
-from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_RADIUS, RGB, WALL_LIFT, base_plate, make_object, shaded, walls
+from robo_rlft.tasks.objects import (
+    BOWL_HEIGHT,
+    BOWL_RADIUS,
+    WALL_LIFT,
+    base_plate,
+    make_fixture,
+    make_object,
+    shaded,
+    walls,
+)
+from robo_rlft.tasks.outlines import OUTLINES, RGB, Outline, block_parts, fixture_parts
+
+THICK_WALL = 0.014  # metres, of a novel fixture
+_STRIPE = 0.01  # metres
 
 
 def novel_look(shape: str, color: str, *, rng: np.random.Generator) -> BodySpec:
@@ -20,6 +33,18 @@ def novel_look(shape: str, color: str, *, rng: np.random.Generator) -> BodySpec:
     looks = _BLOCKS if shape == "block" else _BOWLS
     look = looks[int(rng.integers(len(looks)))]
     return replace(plain, parts=look(COLORS[color]))
+
+
+def novel_piece(shape: str, color: str, *, rng: np.random.Generator) -> BodySpec:
+    """Describe one of `OUTLINES` as no stage of training saw it; it fits its fixture."""
+    look = _PIECES[int(rng.integers(len(_PIECES)))]
+    return replace(make_object(shape, color), parts=look(OUTLINES[shape], COLORS[color]))
+
+
+def novel_fixture(color: str, *, holds: str, rng: np.random.Generator) -> BodySpec:
+    """Describe the fixture of one of `OUTLINES` as no stage of training saw it; its hole is the usual one."""
+    look = _FIXTURES[int(rng.integers(len(_FIXTURES)))]
+    return replace(make_fixture(color, holds=holds), parts=look(OUTLINES[holds], COLORS[color]))
 
 
 def _box(rgb: RGB, size: tuple[float, float, float], x: float = 0.0, z: float = 0.0) -> Part:
@@ -59,5 +84,44 @@ def _hollow(rgb: RGB, *, sides: int, radius: float) -> tuple[Part, ...]:
     return (*base_plate(shaded(rgb, 0.85), radius * 0.97), *tube)
 
 
+def _striped_piece(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    """Stripes along x are seen, the plain boxes below them are touched: fewer contacts."""
+    solid = tuple(replace(part, visible=False) for part in block_parts(outline, rgb))
+    stripes = []
+    for part in solid:
+        count = max(2, round(part.size[0] / _STRIPE))
+        width = part.size[0] / count
+        left = part.center[0] - part.size[0] / 2
+        for i in range(count):
+            color = shaded(rgb, 0.62) if i % 2 else rgb
+            center = (left + (i + 0.5) * width, *part.center[1:])
+            size = (width, *part.size[1:])
+            stripes.append(Part(kind="box", size=size, center=center, color=color, solid=False))
+    return (*solid, *stripes)
+
+
+def _flat_piece(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    return block_parts(replace(outline, height=outline.height * 0.6), rgb)
+
+
+def _tall_piece(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    return block_parts(replace(outline, height=outline.height * 1.4), rgb)
+
+
+def _banded_fixture(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    parts = fixture_parts(outline, walls=rgb, floor=shaded(rgb, 0.85))
+    return tuple(replace(part, color=shaded(rgb, 0.62)) if i % 2 else part for i, part in enumerate(parts))
+
+
+def _bright_fixture(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    return fixture_parts(outline, walls=shaded(rgb, 0.7), floor=rgb)
+
+
+def _thick_fixture(outline: Outline, rgb: RGB) -> tuple[Part, ...]:
+    return fixture_parts(outline, walls=rgb, floor=shaded(rgb, 0.85), thickness=THICK_WALL)
+
+
+_PIECES = (_striped_piece, _flat_piece, _tall_piece)
+_FIXTURES = (_banded_fixture, _bright_fixture, _thick_fixture)
 _BLOCKS = (_slab, _tower, _striped)
 _BOWLS = (_square_bowl, _hexagonal_bowl, _banded_bowl)

@@ -10,23 +10,31 @@ from collections.abc import Callable
 
 from robo_rlft.language.vocabulary import COLORS
 from robo_rlft.records import BodySpec, Part
+from robo_rlft.tasks.outlines import OUTLINES, RGB, block_parts, fixture_parts
 
-RGB = tuple[int, int, int]
 BOWL_RADIUS = 0.06  # outer
 BOWL_INNER_RADIUS = 0.052
 BOWL_HEIGHT = 0.035
-BLOCK_SIZE = 0.04
 WALL_LIFT = 0.002  # only the base disc of a bowl touches the table: a third of the contacts, and no rocking
 
 # The radius of the smallest circle around each footprint at scale 1: what placing without overlap needs.
-FOOTPRINT_RADIUS = {"block": 0.0283, "bowl": BOWL_RADIUS, "puck": 0.026, "plate": 0.05, "bar": 0.0445, "ring": 0.04}
+FOOTPRINT_RADIUS = {
+    "block": 0.0283,
+    "bowl": BOWL_RADIUS,
+    "puck": 0.026,
+    "plate": 0.05,
+    "bar": OUTLINES["bar"].radius,
+    "ring": 0.04,
+    "elbow": OUTLINES["elbow"].radius,
+    "fixture": OUTLINES["elbow"].fixture_radius(),
+}
 
 
 def make_object(shape: str, color: str, *, rgb: RGB | None = None, scale: float = 1.0) -> BodySpec:
     """Describe one object.
 
     Args:
-        shape: one of `FOOTPRINT_RADIUS`.
+        shape: one of `FOOTPRINT_RADIUS`; a fixture is that of an elbow.
         color: what people call its colour; with `shape` it makes the name, "red block".
         rgb: the colour itself; by default that of the vocabulary.
         scale: factor on every length.
@@ -36,12 +44,27 @@ def make_object(shape: str, color: str, *, rgb: RGB | None = None, scale: float 
     """
     if shape not in _PARTS:
         raise ValueError(f"unknown shape {shape!r}; choose one of {', '.join(_PARTS)}")
-    if rgb is None:
-        if color not in COLORS:
-            raise ValueError(f"unknown colour {color!r}; choose one of {', '.join(COLORS)}")
-        rgb = COLORS[color]
     build, mass = _PARTS[shape]
-    return BodySpec(name=f"{color} {shape}", parts=build(rgb, scale), mass=mass)
+    return BodySpec(name=f"{color} {shape}", parts=build(_rgb(color) if rgb is None else rgb, scale), mass=mass)
+
+
+def make_fixture(color: str, *, holds: str, rgb: RGB | None = None, scale: float = 1.0) -> BodySpec:
+    """Describe the fixture of one of `OUTLINES`, which is fixed to the table.
+
+    Raises:
+        ValueError: for a colour that is not known, or a shape without a fixture, with the choices.
+    """
+    if holds not in OUTLINES:
+        raise ValueError(f"no fixture holds a {holds!r}; choose one of {', '.join(OUTLINES)}")
+    return BodySpec(
+        name=f"{color} fixture", parts=_fixture(_rgb(color) if rgb is None else rgb, scale, holds), mass=0.0
+    )
+
+
+def _rgb(color: str) -> RGB:
+    if color not in COLORS:
+        raise ValueError(f"unknown colour {color!r}; choose one of {', '.join(COLORS)}")
+    return COLORS[color]
 
 
 def shaded(rgb: RGB, factor: float) -> RGB:
@@ -63,20 +86,12 @@ def walls(rgb: RGB, *, radius: float, thickness: float, height: float, count: in
     return tuple(parts)
 
 
-def _box(rgb: RGB, size: tuple[float, float, float]) -> tuple[Part, ...]:
-    return (Part(kind="box", size=size, center=(0.0, 0.0, size[2] / 2.0), color=rgb),)
-
-
 def _disc(rgb: RGB, radius: float, height: float) -> tuple[Part, ...]:
     return (Part(kind="cylinder", size=(radius, radius, height), center=(0.0, 0.0, height / 2.0), color=rgb),)
 
 
-def _block(rgb: RGB, s: float) -> tuple[Part, ...]:
-    return _box(rgb, (BLOCK_SIZE * s, BLOCK_SIZE * s, BLOCK_SIZE * s))
-
-
-def _bar(rgb: RGB, s: float) -> tuple[Part, ...]:
-    return _box(rgb, (0.085 * s, 0.026 * s, 0.026 * s))
+def _outlined(shape: str) -> Callable[[RGB, float], tuple[Part, ...]]:
+    return lambda rgb, s: block_parts(OUTLINES[shape], rgb, s)
 
 
 def _puck(rgb: RGB, s: float) -> tuple[Part, ...]:
@@ -106,11 +121,17 @@ def _ring(rgb: RGB, s: float) -> tuple[Part, ...]:
     return walls(rgb, radius=0.038 * s, thickness=0.014 * s, height=0.015 * s, count=8, lift=0.0)
 
 
+def _fixture(rgb: RGB, s: float, holds: str = "elbow") -> tuple[Part, ...]:
+    return fixture_parts(OUTLINES[holds], walls=rgb, floor=shaded(rgb, 0.85), scale=s)
+
+
 _PARTS: dict[str, tuple[Callable[[RGB, float], tuple[Part, ...]], float]] = {
-    "block": (_block, 0.05),
+    "block": (_outlined("block"), 0.05),
     "bowl": (_bowl, 0.15),
     "puck": (_puck, 0.03),
     "plate": (_plate, 0.08),
-    "bar": (_bar, 0.05),
+    "bar": (_outlined("bar"), 0.05),
     "ring": (_ring, 0.05),
+    "elbow": (_outlined("elbow"), 0.05),
+    "fixture": (_fixture, 0.0),  # fixed to the table
 }

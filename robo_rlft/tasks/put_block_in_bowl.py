@@ -14,14 +14,17 @@ from typing import ClassVar
 import numpy as np
 
 from robo_rlft.driver import Pose
-from robo_rlft.language.paraphrases import PARAPHRASES, PLURAL_PARAPHRASES
-from robo_rlft.language.templates import PLURAL_TEMPLATES, TEMPLATES
-from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS, SYNONYMS, UNSEEN_COLORS, held_out_pair
+from robo_rlft.language.paraphrases import PLURAL_PARAPHRASES
+from robo_rlft.language.templates import PLURAL_TEMPLATES
+from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS, UNSEEN_COLORS, held_out_pair
 from robo_rlft.records import BodySpec
+from robo_rlft.tasks.bodies import middle
+from robo_rlft.tasks.failures import carry_failure, first_moved, last_failure
 from robo_rlft.tasks.layout import scatter
 from robo_rlft.tasks.novel import novel_look
 from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
-from robo_rlft.tasks.task import MOVED, Attempt, Goal, Intent, Layout, Task, TaskError, moved, named
+from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
+from robo_rlft.tasks.words import say, with_synonyms
 
 MAX_SCALE = 1.25  # of a novel look; room is kept for it in every split, so that scenes are equally crowded
 
@@ -65,18 +68,17 @@ class PutBlockInBowl(Task):
         standing = list(zip(poses, radii, strict=True))
         poses += scatter([_radius(shape) for _, shape in lures], rng=rng, around=standing)
         goal = Goal(pick=f"{pick} block", place=f"{place} bowl")
-        return Layout(bodies=tuple(bodies), poses=poses, goal=goal, instruction="")
+        return Layout(bodies=tuple(bodies), poses=poses, goals=(goal,))
 
     def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
         """Fill a template, or a held-out one with synonyms in the split `paraphrase`."""
-        single = self.blocks == 1
+        if self.blocks == 1:
+            return say(self.name, goal, split=split, rng=rng)
+        templates, pick, place = PLURAL_TEMPLATES, goal.pick, goal.place
         if split == "paraphrase":
-            templates = PARAPHRASES if single else PLURAL_PARAPHRASES
-            pick, place = _synonym(goal.pick, rng), _synonym(goal.place, rng)
-        else:
-            templates = TEMPLATES if single else PLURAL_TEMPLATES
-            pick, place = goal.pick, goal.place
-        return str(rng.choice(templates[self.name])).format(pick=pick if single else f"{pick}s", place=place)
+            templates = PLURAL_PARAPHRASES
+            pick, place = with_synonyms(goal.pick, rng=rng), with_synonyms(goal.place, rng=rng)
+        return str(rng.choice(templates[self.name])).format(pick=f"{pick}s", place=place)
 
     def progress(self, layout: Layout, poses: Sequence[Pose]) -> float:
         """Return the fraction of the goal's blocks that lie in a goal's bowl."""
@@ -99,52 +101,32 @@ class PutBlockInBowl(Task):
 
     def explain(self, layout: Layout, attempts: Sequence[Attempt]) -> str:
         """Say why the last attempt that went wrong did."""
-        if layout.goal is None or not attempts:
-            return "timed_out"
-        for attempt in reversed(attempts):
-            kind = self._explain(layout, layout.goal, attempt)
-            if kind is not None:
-                return kind
-        return "timed_out"
+        goal = layout.goal
+        return "timed_out" if goal is None else last_failure(attempts, lambda one: self._explain(layout, goal, one))
 
     def _explain(self, layout: Layout, goal: Goal, attempt: Attempt) -> str | None:
-        if not attempt.gripped:
-            return "no_grasp"
-        shifted = [i for i, (b, a) in enumerate(zip(attempt.before, attempt.after, strict=True)) if moved(b, a)]
         blocks, targets = named(layout, goal.pick), named(layout, goal.place)
-        carried = [block for block in blocks if block in shifted]
-        if not carried:
-            return "wrong_object"
-        if not attempt.carried:
-            return "slipped"
-        point = center(layout, attempt.after, carried[0])
+        kind, carried = carry_failure(attempt, blocks), first_moved(attempt, blocks)
+        if kind is not None or carried is None:
+            return kind
+        point = center(layout, attempt.after, carried)
         if any(contains(attempt.after[bowl], point) for bowl in targets):
             return None
         others = [i for i, b in enumerate(layout.bodies) if b.name.endswith(" bowl") and i not in targets]
         if any(contains(attempt.after[bowl], point) for bowl in others):
             return "wrong_target"
-        pushed = any(_shift(attempt.before[bowl], attempt.after[bowl]) > MOVED for bowl in targets)
-        return "disturbed" if pushed else "missed_place"
+        return "missed_place" if first_moved(attempt, targets) is None else "disturbed"
 
 
 def center(layout: Layout, poses: Sequence[Pose], index: int) -> tuple[float, float, float]:
     """Return a body's middle, metres, world frame, however it has tumbled."""
-    parts = layout.bodies[index].parts
-    top = max(part.center[2] + part.size[2] / 2 for part in parts)
-    x, y, z, w = poses[index].quaternion
-    up = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))  # the body's z axis in the world frame
-    px, py, pz = (p + u * top / 2 for p, u in zip(poses[index].position, up, strict=True))
-    return px, py, pz
+    return middle(layout.bodies[index], poses[index])
 
 
 def contains(bowl: Pose, point: tuple[float, float, float]) -> bool:
     """Tell whether a block's middle lies within a bowl's wall, on its base or on another block in it."""
     x, y, z = bowl.position
     return math.dist((x, y), point[:2]) < BOWL_INNER_RADIUS - 0.008 and z < point[2] < z + 2.5 * BOWL_HEIGHT
-
-
-def _shift(before: Pose, after: Pose) -> float:
-    return math.dist(before.position, after.position)
 
 
 def _plain(color: str, shape: str) -> BodySpec:
@@ -175,9 +157,3 @@ def _distractors(split: str, pick: str, place: str, rng: np.random.Generator) ->
     bowls = [(pick, "bowl")] + [(str(color), "bowl") for color in rng.permutation(others)]
     mixed = [thing for pair in zip(blocks, bowls, strict=True) for thing in pair]
     return mixed[:6]
-
-
-def _synonym(phrase: str, rng: np.random.Generator) -> str:
-    """Replace each word by itself or one of its synonyms, all equally likely."""
-    words = [str(rng.choice((word, *SYNONYMS[word]))) if word in SYNONYMS else word for word in phrase.split()]
-    return " ".join(words)

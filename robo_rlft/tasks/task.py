@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -38,8 +38,23 @@ class Layout:
 
     bodies: tuple[BodySpec, ...]
     poses: tuple[Pose, ...]  # at rest, body frame in the world frame
-    goal: Goal | None  # None: a sentence of a user's that came without one
-    instruction: str
+    goals: tuple[Goal, ...]  # in the order in which they are asked; none for a user's sentence that came without one
+    sentences: tuple[str, ...] = ()  # one for each goal, filled in by `Task.scene`
+    line: int = 0  # which of them is asked now
+
+    @property
+    def goal(self) -> Goal | None:
+        """What is asked now; None where nobody knows what the sentence means."""
+        return self.goals[self.line] if self.goals else None
+
+    @property
+    def instruction(self) -> str:
+        """The sentence that asks it."""
+        return self.sentences[self.line]
+
+    def told(self, sentence: str, goal: Goal | None) -> Layout:
+        """Return the scene with a sentence of a user's own, and what it means, if known, in place of the task's."""
+        return replace(self, goals=() if goal is None else (goal,), sentences=(sentence,), line=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +64,7 @@ class Intent:
     pick: tuple[float, float]  # (x, y), world frame
     place: tuple[float, float]
     turn: float = 0.0  # radians counter-clockwise about +z
+    symmetry: int = 1  # how many turns, equal parts of a whole one apart, come to the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +86,7 @@ class Task(ABC):
 
     @abstractmethod
     def layout(self, *, split: str, rng: np.random.Generator) -> Layout:
-        """Draw bodies, poses at rest and a goal; the instruction is filled in by `instruct`."""
+        """Draw bodies, poses at rest and goals; the sentences are filled in by `instruct`."""
 
     @abstractmethod
     def instruct(self, goal: Goal, *, split: str, rng: np.random.Generator) -> str:
@@ -78,7 +94,11 @@ class Task(ABC):
 
     @abstractmethod
     def progress(self, layout: Layout, poses: Sequence[Pose]) -> float:
-        """Return how far the goal is reached, in [0, 1]; above 0.99 is success."""
+        """Return how far the goals are reached, in [0, 1]; above 0.99 is success."""
+
+    def line(self, layout: Layout, poses: Sequence[Pose]) -> int:
+        """Return which of the scene's goals to ask for next; by default the first, for ever."""
+        return 0
 
     @abstractmethod
     def demonstrate(self, layout: Layout, poses: Sequence[Pose]) -> Intent:
@@ -100,10 +120,9 @@ class Task(ABC):
         shown = "seen" if split == "paraphrase" else split
         key = [PHASES.index(phase), SPLITS.index(shown), seed]
         layout = self.layout(split=shown, rng=np.random.default_rng(key))
-        assert layout.goal is not None
         words = np.random.default_rng([*key, SPLITS.index(split), 1])
-        sentence = self.instruct(layout.goal, split=split, rng=words)
-        return Layout(bodies=layout.bodies, poses=layout.poses, goal=layout.goal, instruction=sentence)
+        sentences = tuple(self.instruct(goal, split=split, rng=words) for goal in layout.goals)
+        return replace(layout, sentences=sentences)
 
     def check(self, *, split: str, phase: str) -> None:
         """Refuse a split or phase that the task lacks."""

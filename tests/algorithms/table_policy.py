@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robo_rlft.policies.factors import Factors
+from robo_rlft.policies.factors import Comparison, Factors
 from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
 
 ROWS, COLUMNS, ROTATIONS = 3, 3, 2
@@ -53,6 +53,13 @@ class TablePolicy(nn.Module):
         pick = (self.pick * self.encoder.weight).log_softmax(0).view(1, ROWS, COLUMNS)
         place = self.place.log_softmax(1)[picks[..., 0] * COLUMNS + picks[..., 1]]
         return Factors(pick=pick.expand(picks.shape[0], -1, -1), place=place.unflatten(-1, (ROTATIONS, ROWS, COLUMNS)))
+
+    def compare(self, encoded: Observation, action: PickPlace, *, reference: TablePolicy) -> Comparison:
+        own = self.factors(encoded, action.pick)
+        with torch.no_grad():
+            theirs = reference.factors(encoded, action.pick)
+        pick_kl, place_kl = own.kl(theirs)
+        return Comparison(scores=own.scores(action), pick_kl=pick_kl, place_kl=place_kl)
 
     def evaluate_actions(
         self, observation: Observation, action: PickPlace, *, encoded: Observation | None = None
@@ -131,6 +138,9 @@ class FakePool:
 
     def step(self, states: Sequence[Any], action: PickPlace, **_: Any) -> list[FakeOutcome]:
         return [self._outcome(state, action.pick[i]) for i, state in enumerate(states)]
+
+    def look(self, states: Sequence[Any]) -> list[Observation]:
+        return [self._observation() for _ in states]
 
     def close(self) -> None:
         self.closed = True

@@ -11,18 +11,19 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from robo_rlft.algorithms.bc import BehaviorCloning
+from robo_rlft.algorithms.bc import BehaviorCloning, equal_turns_log_prob
 from robo_rlft.algorithms.schedules import warmup_cosine
 from robo_rlft.commands.checkpoints import KeepLast
 from robo_rlft.data.augmentation import Example
-from robo_rlft.data.demonstrations import as_transitions
-from robo_rlft.records import Transition
+from robo_rlft.data.batches import as_transitions
+from robo_rlft.records import PickPlace, Transition
 from tests.algorithms.table_policy import TablePolicy, actions, observations
 
 
-def demonstrations(picks: list[int], places: list[int]) -> Transition:
+def demonstrations(picks: list[int], places: list[int], *, symmetry: int = 1) -> Transition:
     action = actions(torch.tensor(picks), torch.tensor(places))
-    return as_transitions(Example(observation=observations(len(picks)), action=action))
+    turns = torch.full((len(picks),), symmetry, dtype=torch.int64)
+    return as_transitions(Example(observation=observations(len(picks)), action=action, symmetry=turns))
 
 
 class Batches(LightningDataModule):
@@ -83,6 +84,25 @@ def test_it_learns_what_was_demonstrated_and_reports_it(tmp_path: Path) -> None:
     # Half of the demonstrations have each rotation: ln 2 is the least possible.
     assert trainer.callback_metrics["val/nll"].item() == pytest.approx(math.log(2.0), abs=0.15)
     assert {"train/loss", "train/grad_norm", "val/nll", "charts/learning_rate"} <= set(trainer.callback_metrics)
+
+
+def test_turns_that_come_to_the_same_are_learnt_alike_and_cost_nothing(tmp_path: Path) -> None:
+    batch = demonstrations([4], [3], symmetry=2)  # place cell 3 with rotation 0; rotation 1 is place 12
+    for symmetry, learnt in ((1, [1.0, 0.0]), (2, [0.5, 0.5])):
+        policy = TablePolicy(seed=0)
+        train = demonstrations([4], [3], symmetry=symmetry)
+        _, trainer = run(policy, tmp_path, train, batch, lr=0.1, max_steps=200, pick_sigma=0.0, place_sigma=0.0)
+        assert policy.place.softmax(1)[4, [3, 12]].tolist() == pytest.approx(learnt, abs=0.05)
+        # Whichever of the equal turns it takes, validation is content: all of the probability lies on them.
+        assert trainer.callback_metrics["val/nll"].item() < 0.15
+
+
+def test_the_log_probability_of_equal_turns_is_that_of_their_sum() -> None:
+    # Two rotations at one pixel with 0.1 and 0.3 of all, elsewhere the rest.
+    place = torch.tensor([[[[0.1, 0.2]], [[0.3, 0.4]]]]).log().expand(2, -1, -1, -1)
+    action = PickPlace(pick=torch.zeros(2, 2).long(), place=torch.zeros(2, 2).long(), rotation=torch.tensor([0, 0]))
+    log_prob = equal_turns_log_prob(place, action, torch.tensor([1, 2]))
+    assert log_prob.exp().tolist() == pytest.approx([0.1, 0.4])
 
 
 def test_blurred_labels_leave_probability_beside_the_demonstrated_pixel(tmp_path: Path) -> None:

@@ -1,14 +1,23 @@
-"""RLOO's gradients for a transporter on 3 x 3 pixels with 2 rotations, against sums over all of its 162 actions."""
+"""RLOO's gradients against sums over everything that can happen.
+
+A transporter on 3 x 3 pixels with 2 rotations has 162 actions. A task of two steps has three: 0 and 1 lead to a state
+of their own, where any of the three ends it, and 2 ends it at once.
+"""
 
 from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
+from robo_rlft.algorithms.credit import Credit, Rewards, advantages, value
+from robo_rlft.algorithms.groups import GroupBatch
 from robo_rlft.algorithms.losses import leave_one_out_advantage
 from robo_rlft.algorithms.rloo import Rloo
-from robo_rlft.algorithms.rollouts import GroupBatch
 from robo_rlft.geometry import Workspace
 from robo_rlft.models.fusion import SimilarityFusion
 from robo_rlft.models.streams import ConvStream
@@ -75,16 +84,18 @@ def test_rloo_over_all_pairs_of_actions_is_the_policy_gradient() -> None:
 
     averaged = torch.zeros_like(exact)
     pairs = torch.cartesian_prod(torch.arange(162), torch.arange(162))  # every ordered pair, with itself too
-    for pair in pairs.split(3000):
+    for pair in pairs.split(7000):
         weight = probability[pair].prod(dim=1).detach()
-        # The loss is a mean over groups and linear in the advantage, so the groups' weights may go there.
+        # The loss is a mean over decisions and linear in the advantage, so the groups' weights may go there, and as
+        # all groups are of one scene, they may share its row.
         advantage = leave_one_out_advantage(reward[pair]) * (weight * len(pair))[:, None]
+        pair = pair.flatten()
         batch = GroupBatch(
-            observation=scene(len(pair)),
-            action=actions(pair // PLACES, pair % PLACES),
-            pick_log_prob=every.pick_log_prob[0].detach()[pair],
-            place_log_prob=every.place_log_prob[0].detach()[pair],
-            advantage=advantage,
+            observation=scene(1),
+            action=actions(pair // PLACES, pair % PLACES)[None],
+            pick_log_prob=every.pick_log_prob[0].detach()[pair][None],
+            place_log_prob=every.place_log_prob[0].detach()[pair][None],
+            advantage=advantage.view(1, -1),
         )
         averaged += gradients(module.losses(batch).policy_loss, policy)
     assert exact.abs().max() > 1e-3
@@ -136,3 +147,108 @@ def test_the_ratio_is_one_for_actions_of_the_policy_itself(precision: str, minib
         advantage=torch.ones(8, 4),
     )[:minibatch]
     module.check_ratio(batch, module.losses(batch).scores)
+
+
+END = 2  # the action that ends the episode at the first step
+PAID = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64)  # at the first step
+PAID_LATER = torch.tensor([[0.5, 0.1, -0.4], [0.0, 0.8, 0.2]], dtype=torch.float64)  # in either state
+WINS_LATER = torch.tensor([[True, False, False], [False, True, False]])  # 2 wins at the first step
+
+
+@dataclass(frozen=True)
+class TwoSteps:
+    """Every outcome of a group of two decisions a step, with its probability; states are -1 where there is none."""
+
+    weight: Tensor  # (G,)
+    first: Tensor  # int64 (G, 2), actions
+    state: Tensor  # int64 (G, 2), where each decision of the second step is made
+    second: Tensor  # int64 (G, 2)
+
+    def rewards(self) -> Rewards:
+        there, state = self.state >= 0, self.state.clamp(min=0)
+        later = torch.where(there, PAID_LATER[state, self.second], 0.0)
+        ended = torch.stack([self.first == END, there & WINS_LATER[state, self.second]])
+        return Rewards(
+            reward=torch.stack([PAID[self.first], later]),
+            valid=torch.stack([torch.ones_like(there), there]),
+            terminated=ended,
+            done=torch.stack([self.first == END, there]),
+        )
+
+    def log_prob(self, logits: Tensor) -> Tensor:
+        """Return the log-probabilities (2, G, 2) of the decisions under logits (3, 3): the start's, then a state's."""
+        table = logits.log_softmax(1)
+        later = torch.where(self.state >= 0, table[self.state.clamp(min=0) + 1, self.second], 0.0)
+        return torch.stack([table[0][self.first], later])
+
+
+def groups(logits: Tensor, *, branched: bool) -> TwoSteps:
+    prob = logits.detach().softmax(1)
+    weight, first, state, second = [], [], [], []
+
+    def add(chance: Tensor, one: tuple[int, int], where: tuple[int, int]) -> None:
+        for then in itertools.product(range(3), repeat=2):
+            told = [(s, a) for s, a in zip(where, then, strict=True) if s >= 0]
+            if any(s < 0 and a > 0 for s, a in zip(where, then, strict=True)):
+                continue  # nothing is decided there: once is enough
+            weight.append(chance * math.prod(float(prob[s + 1, a]) for s, a in told))
+            first.append(one), state.append(where), second.append(then)
+
+    for one in itertools.product(range(3), repeat=2):
+        chance, alive = prob[0, list(one)].prod(), [a for a in one if a != END]
+        if not branched:
+            add(chance, one, tuple(a if a != END else -1 for a in one))
+        elif not alive:
+            add(chance, one, (-1, -1))
+        for source in alive if branched else []:
+            add(chance / len(alive), one, (source, source))
+    return TwoSteps(torch.stack([torch.as_tensor(w) for w in weight]), *map(torch.tensor, (first, state, second)))
+
+
+def gradient_of_groups(logits: Tensor, credit: Credit) -> Tensor:
+    made = groups(logits, branched=credit == "state")
+    assert made.weight.sum().item() == pytest.approx(1.0)
+    paid = made.rewards()
+    surrogate = (advantages(paid, credit) * made.log_prob(logits) * paid.valid).sum(dim=0).mean(dim=1)
+    return torch.autograd.grad((made.weight * surrogate).sum(), logits)[0]
+
+
+def some_logits() -> Tensor:
+    values = torch.randn(3, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    return values.requires_grad_()
+
+
+def expected_return(logits: Tensor) -> Tensor:
+    prob = logits.softmax(1)
+    return prob[0] @ PAID + (prob[0, :2, None] * prob[1:] * PAID_LATER).sum()
+
+
+@pytest.mark.parametrize("credit", ["episode", "to_go"])
+def test_credit_of_episodes_gives_the_gradient_of_the_expected_return(credit: Credit) -> None:
+    logits = some_logits()
+    exact = torch.autograd.grad(expected_return(logits), logits)[0]
+    assert exact.abs().min() > 1e-4
+    torch.testing.assert_close(gradient_of_groups(logits, credit), exact)
+
+
+def test_credit_of_states_gives_the_gradient_of_immediate_rewards_where_the_policy_goes() -> None:
+    logits = some_logits()
+    prob = logits.softmax(1)
+    # The second step is reached unless both decisions of the first end it; then by an outcome that did not.
+    ends = prob[0, END].detach()
+    visited = (1.0 - ends**2) * prob[0, :2].detach() / (1.0 - ends)
+    immediate = prob[0] @ PAID + (visited[:, None] * prob[1:] * PAID_LATER).sum()
+    exact = torch.autograd.grad(immediate, logits)[0]
+    torch.testing.assert_close(gradient_of_groups(logits, "state"), exact)
+    true = torch.autograd.grad(expected_return(logits), logits)[0]
+    assert (true[0] - exact[0]).abs().max() > 0.01  # myopic: the first decision is not paid for what it leads to
+
+
+@pytest.mark.parametrize("branched", [False, True])
+def test_return_and_success_are_told_without_bias_from_episodes_and_from_chains(branched: bool) -> None:
+    prob = some_logits().detach().softmax(1)
+    success = prob[0, END] + (prob[0, :2, None] * prob[1:] * WINS_LATER).sum()
+    made = groups(some_logits(), branched=branched)
+    found = value(made.rewards(), branched=branched)
+    assert (made.weight * found.episodic_return).sum().item() == pytest.approx(expected_return(some_logits()).item())
+    assert (made.weight * found.success).sum().item() == pytest.approx(success.item())

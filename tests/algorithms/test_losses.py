@@ -179,6 +179,41 @@ def test_rotation_labels_go_round_the_circle(rotations: int) -> None:
     ) + [1.0]
 
 
+def test_a_blurred_rotation_label_wraps_at_the_end_of_the_circle() -> None:
+    # Around bin 7 of 8: bins 6 and 0 are one away, bin 1 is two: exp(-1/2) and exp(-4/2) of the middle.
+    label = rotation_label(torch.tensor([7]), 8, sigma=1.0)[0]
+    assert label.sum().item() == pytest.approx(1.0)
+    for bin_, away in ((6, 1), (0, 1), (1, 2), (5, 2), (2, 3)):
+        assert (label[bin_] / label[7]).item() == pytest.approx(math.exp(-(away**2) / 2), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "rotations", "symmetry", "expected"),
+    [
+        # k R / n bins on, k = 0 .. n - 1, to the nearest bin, round the circle.
+        (1, 8, 1, {1: 1.0}),
+        (1, 8, 2, {1: 1 / 2, 5: 1 / 2}),
+        (7, 8, 4, {7: 1 / 4, 1: 1 / 4, 3: 1 / 4, 5: 1 / 4}),
+        (35, 36, 2, {35: 1 / 2, 17: 1 / 2}),
+        (0, 8, 3, {0: 1 / 3, 3: 1 / 3, 5: 1 / 3}),  # 2.67 and 5.33 bins on
+        (3, 5, 2, {3: 1 / 2, 1: 1 / 2}),  # 2.5 bins on, up to 3
+        (1, 2, 4, {1: 1 / 2, 0: 1 / 2}),  # 0.5, 1 and 1.5 bins on: 1, 1, 2; a bin holds several turns
+    ],
+)
+def test_equal_turns_share_the_label(rotation: int, rotations: int, symmetry: int, expected: dict[int, float]) -> None:
+    label = rotation_label(torch.tensor([rotation]), rotations, sigma=0.0, symmetry=torch.tensor([symmetry]))[0]
+    assert {i: pytest.approx(p) for i, p in enumerate(label.tolist()) if p > 0.0} == expected
+
+
+def test_each_row_has_its_own_symmetry_and_blur_goes_round_each_turn() -> None:
+    label = rotation_label(torch.tensor([0, 0, 0]), 8, sigma=1.0, symmetry=torch.tensor([1, 4, 3]))
+    torch.testing.assert_close(label[0], rotation_label(torch.tensor([0]), 8, sigma=1.0)[0])
+    # Four turns two bins apart: what is two bins on is the same again.
+    torch.testing.assert_close(label[1], label[1].roll(2))
+    torch.testing.assert_close(label[2:], rotation_label(torch.tensor([0]), 8, sigma=1.0, symmetry=torch.tensor([3])))
+    assert label.sum(dim=1).tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
 def test_cross_entropy_of_a_label_with_itself_is_its_entropy() -> None:
     label = torch.tensor([[0.5, 0.25, 0.25, 0.0]])
     # 0.5 ln 2 + 2 * 0.25 ln 4 = 1.5 ln 2.

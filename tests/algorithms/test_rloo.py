@@ -97,18 +97,24 @@ def test_the_kl_holds_the_policy_near_its_start(tmp_path: Path, monkeypatch: pyt
 def test_a_resumed_run_ends_as_an_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any]
 ) -> None:
+    # The rate must not depend on where the first part stops.
+    options: dict[str, Any] = {"lr": 0.05, "anneal_lr": False, "data": data}
     whole, whole_pool = TablePolicy(seed=0), FakePool(pays=center)
-    run(whole, whole_pool, tmp_path / "whole", monkeypatch, iterations=5, lr=0.05, data=data)
+    unbroken, _ = run(whole, whole_pool, tmp_path / "whole", monkeypatch, iterations=5, **options)
     first = TablePolicy(seed=0)
     first_pool = FakePool(pays=center)
-    run(first, first_pool, tmp_path / "part", monkeypatch, iterations=2, lr=0.05, data=data)
+    run(first, first_pool, tmp_path / "part", monkeypatch, iterations=2, **options)
     second, second_pool = TablePolicy(seed=0), FakePool(pays=center)
     resume = tmp_path / "part" / "last.ckpt"
-    run(second, second_pool, tmp_path / "rest", monkeypatch, resume=resume, iterations=5, lr=0.05, data=data)
+    resumed, trainer = run(second, second_pool, tmp_path / "rest", monkeypatch, resume=resume, iterations=5, **options)
     assert torch.equal(whole.pick, second.pick)
     assert torch.equal(whole.place, second.place)
     assert not torch.equal(first.pick, second.pick)
     assert first_pool.seeds + second_pool.seeds == whole_pool.seeds  # no rollout is made and thrown away
+    # One-step episodes: a step for each rollout of each scene, those of the first part included.
+    steps = 4 * sum(map(len, whole_pool.seeds))
+    assert resumed.environment_steps == unbroken.environment_steps == steps
+    assert trainer.callback_metrics["charts/environment_steps"] == steps
 
 
 def test_a_complete_run_that_is_resumed_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,8 +157,11 @@ def test_a_policy_that_acts_otherwise_than_it_scores_is_found_at_the_first_minib
         run(Shifty(), FakePool(pays=center), tmp_path, monkeypatch, iterations=2)
 
 
-def test_episodes_of_several_decisions_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("credit", ["episode", "to_go", "state"])
+def test_episodes_of_several_decisions_are_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credit: str
+) -> None:
     policy, pool = TablePolicy(seed=0), FakePool(pays=center, max_steps=2)
     before = policy.pick.softmax(0)[4].item()
-    run(policy, pool, tmp_path, monkeypatch, iterations=15, lr=0.2, kl_coef=0.0)
-    assert policy.pick.softmax(0)[4].item() > before + 0.2
+    run(policy, pool, tmp_path, monkeypatch, iterations=15, lr=0.2, kl_coef=0.0, data={"credit": credit})
+    assert policy.pick.softmax(0)[4].item() > before + 0.1

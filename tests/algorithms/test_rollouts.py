@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from robo_rlft.algorithms import rollouts
-from robo_rlft.algorithms.rollouts import GroupBatch, RolloutData, fold, group_returns, mixed, scene_seed, summarise
+from robo_rlft.algorithms.groups import GroupBatch
+from robo_rlft.algorithms.rollouts import RolloutData, scene_seed
 from robo_rlft.data.context import TrainContext
 from robo_rlft.geometry import Workspace
-from robo_rlft.records import Transition, stack
-from tests.algorithms.table_policy import FakePool, TablePolicy, actions, observations
+from tests.algorithms.table_policy import FakePool, TablePolicy
 
 
 def left(pick: Tensor) -> bool:
@@ -45,48 +45,6 @@ def make_data(
 
 def batches(data: RolloutData) -> list[GroupBatch]:
     return list(data.train_dataloader())
-
-
-def step(samples: int, reward: list[float], valid: list[bool]) -> Transition:
-    """One step of len(reward) rollouts; the i-th picks cell i."""
-    count = len(reward)
-    return Transition(
-        observation=observations(count),
-        action=actions(torch.arange(count) % 9, torch.arange(count)),
-        pick_log_prob=-torch.arange(count).float(),
-        place_log_prob=torch.zeros(count),
-        reward=torch.tensor(reward),
-        terminated=torch.tensor(reward) > 0.5,
-        truncated=torch.zeros(count, dtype=torch.bool),
-        valid=torch.tensor(valid),
-        group=torch.arange(count) // samples,
-        advantage=torch.zeros(count),
-    )
-
-
-def test_a_groups_first_decisions_share_a_row_and_later_ones_have_their_own() -> None:
-    # Two groups of two. Rollout 1 ends after its first step; group 0 earns (0.25 + 0.75, 0), group 1 (0, 0).
-    first = step(2, [0.25, 0.0, 0.0, 0.0], [True] * 4)
-    second = step(2, [0.75, 9.0, 0.0, 0.0], [True, False, True, True])  # 9 is padding and must not count
-    rollout = stack([first, second])
-    returns = group_returns(rollout, 2)
-    assert returns.tolist() == [[1.0, 0.0], [0.0, 0.0]]
-    assert mixed(returns).tolist() == [True, False]
-    wide, single = fold(rollout, returns, torch.tensor([True, True]))
-    assert wide.advantage.tolist() == [[1.0, -1.0], [0.0, 0.0]]
-    assert wide.pick_log_prob.tolist() == [[0.0, -1.0], [-2.0, -3.0]]
-    assert wide.action.pick.shape == (2, 2, 2)
-    assert wide.action.pick[1, 1].tolist() == [1, 0]  # cell 3
-    assert len(wide.observation.instruction) == 2
-    # The second step has three decisions, each with its episode's advantage.
-    assert single.advantage.tolist() == [[1.0], [0.0], [0.0]]
-    assert single.pick_log_prob.tolist() == [[0.0], [-2.0], [-3.0]]
-    kept_wide, kept_single = fold(rollout, returns, torch.tensor([True, False]))
-    assert (len(kept_wide.advantage), len(kept_single.advantage)) == (1, 1)
-
-    stats = summarise([rollout], returns)
-    assert (stats.rollouts, stats.decisions, stats.groups) == (4, 7, 2)
-    assert (stats.episodic_return, stats.success, stats.mixed_groups) == (0.25, 0.25, 0.5)
 
 
 def test_the_same_iteration_gives_the_same_batches_in_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +107,41 @@ def test_only_equal_groups_are_resampled(monkeypatch: pytest.MonkeyPatch) -> Non
     assert data.stats is not None
     kept = round(data.stats.mixed_groups * data.stats.groups)
     assert sum(len(b.advantage) for b in made) == kept
+
+
+@pytest.mark.parametrize("credit", ["to_go", "state"])
+def test_with_one_step_every_credit_gives_the_same_batches_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch, credit: str
+) -> None:
+    first = batches(make_data(FakePool(pays=left), monkeypatch, max_resample=1))
+    second = batches(make_data(FakePool(pays=left), monkeypatch, max_resample=1, credit=credit))
+    assert len(first) == len(second) > 0
+    for a, b in zip(first, second, strict=True):
+        for name in ("advantage", "pick_log_prob", "place_log_prob"):
+            assert torch.equal(getattr(a, name), getattr(b, name))
+        assert torch.equal(a.action.place, b.action.place)
+        assert torch.equal(a.observation.height, b.observation.height)
+
+
+def test_states_give_groups_of_k_decisions_at_every_step_and_count_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = FakePool(pays=lambda _: False, max_steps=3)
+    data = make_data(pool, monkeypatch, scenes=5, credit="state", skip_equal_groups=False)
+    made = batches(data)
+    assert {b.advantage.shape[1] for b in made} == {4}
+    assert sum(len(b.advantage) for b in made) == 3 * 5
+    assert data.stats is not None
+    assert (data.stats.decisions, data.stats.groups, data.stats.rollouts) == (3 * 5 * 4, 15, 20)
+
+
+def test_what_was_encoded_to_act_is_kept_for_its_own_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = TablePolicy()
+    policy.encode = lambda seen: torch.arange(len(seen.height)) + 100 * seen.height[:, 0, 0]  # type: ignore[assignment]
+    policy.factors = (lambda own: lambda encoded, picks: own(None, picks))(policy.factors)  # type: ignore[method-assign]
+    made = batches(make_data(FakePool(pays=left, max_steps=2), monkeypatch, policy=policy, minibatch_scenes=64))
+    wide, single = (next(b for b in made if b.advantage.shape[1] == size) for size in (4, 1))
+    assert wide.encoded.shape == (len(wide.advantage),)
+    assert single.encoded.shape == (len(single.advantage),)
+    assert len(set(wide.encoded.tolist())) == len(wide.advantage)  # a different picture each
 
 
 def test_longer_episodes_give_rows_of_one_decision_beside_rows_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:

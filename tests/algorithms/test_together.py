@@ -12,8 +12,9 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from robo_rlft.algorithms.bc import BehaviorCloning
 from robo_rlft.algorithms.rloo import Rloo
 from robo_rlft.algorithms.rollouts import RolloutData
+from robo_rlft.data.batches import as_transitions
 from robo_rlft.data.context import TrainContext
-from robo_rlft.data.demonstrations import DemonstrationData, as_transitions, examples
+from robo_rlft.data.demonstrations import DemonstrationData, examples
 from robo_rlft.data.episodes import EpisodeWriter
 from robo_rlft.env import TabletopEnv
 from robo_rlft.geometry import Workspace

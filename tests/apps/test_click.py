@@ -215,6 +215,6 @@ def test_collect_records_what_a_person_shows_and_goes_on_where_it_was_stopped(
     told[2] = "run=expert"
     assert main(told) == 0
     for one, other in zip(clicked, read_episodes(tmp_path / "runs/expert"), strict=True):
-        assert one.success == other.success and one.instruction == other.instruction
+        assert one.success == other.success and one.instructions == other.instructions
         np.testing.assert_array_equal(one.color, other.color)
         np.testing.assert_array_equal(one.pick, other.pick)

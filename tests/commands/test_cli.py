@@ -23,7 +23,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["colect"], "did you mean collect"),
-        (["collect", "task=bowl"], "task: expected one of put_block_in_bowl, got 'bowl'"),
+        (["collect", "task=bowl"], "expected one of block_insertion, put_block_in_bowl, stack_blocks, got 'bowl'"),
         (["collect", "split=sene"], "split: put_block_in_bowl has seen, unseen, combinations, paraphrase, novel"),
         (["collect", "phase=exam"], "phase: expected one of train, val, test, got 'exam'"),
         (["collect", "episodes=many"], "episodes: expected a whole number above 0, got 'many'; e.g. episodes=10"),
@@ -42,6 +42,8 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["evaluate", "checkpoint=orcale"], "did you mean oracle"),
         (["evaluate", "checkpoint=none.safetensors"], "none.safetensors"),
         (["evaluate", "decoding=loud"], "decoding: expected one of greedy, sampled, got 'loud'; e.g. decoding=greedy"),
+        (["evaluate", "tries=4"], "decoding=greedy, since the most probable action is the same every time; got 4"),
+        (["evaluate", "checkpoint=oracle", "tries=4", "decoding=sampled"], "a demonstrator shows every scene once"),
         (["run", "experiment=slowstart"], "experiment: expected one of quickstart"),
         (["run", "seed=1", "algoritm.lr=1"], "did you mean algorithm"),
         (["report", "from=nothing"], "there is no 'nothing'"),

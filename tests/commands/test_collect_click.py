@@ -52,7 +52,7 @@ def test_what_is_shown_is_done_and_judged_by_the_person() -> None:
     arm, operator = FakeArm(faults=Faults(contact_at=0.03)), FakeOperator()
     episode, _ = record(table(arm, operator), [SHOWN, {"success": True}])
     assert (episode.task, episode.split, episode.phase, episode.seed) == ("real_table", "seen", "train", 7)
-    assert (episode.pick_name, episode.place_name) == ("red cup", "plate")
+    assert (episode.pick_names, episode.place_names) == (("red cup",), ("plate",))
     assert episode.pick.tolist() == [[20, 8]] and episode.success and episode.rewards.tolist() == [1.0]
     assert len(arm.told("grip")) == 1 and any("pick up at" in question for question in operator.questions)
 

@@ -212,7 +212,7 @@ def test_a_person_confirms_the_action_and_says_whether_it_was_done() -> None:
     assert sum("pick up at" in question for question in answers.asked) == 1
     (episode,) = read_episodes(Path("runs/live/episodes"))
     assert (episode.task, episode.split, episode.phase) == ("real_table", "seen", "train")
-    assert (episode.pick_name, episode.place_name) == ("red block", "blue bowl") and episode.success
+    assert (episode.pick_names, episode.place_names) == (("red block",), ("blue bowl",)) and episode.success
     data_of(Path("runs/live/episodes"))
 
 

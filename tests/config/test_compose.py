@@ -40,7 +40,7 @@ def test_composing_twice_gives_values_that_do_not_share_memory() -> None:
     ("override", "message"),
     [
         ("tsak=put_block_in_bowl", "did you mean task"),
-        ("task=bowl", "task: expected one of put_block_in_bowl.*got 'bowl'"),
+        ("task=bowl", "task: expected one of .*put_block_in_bowl.*got 'bowl'"),
         ("task=put_block_in_bwol", "did you mean put_block_in_bowl"),
         ("task.blokcs=2", "did you mean task.blocks"),
         ("algorithm=bc", "collect has no choice of 'algorithm'|collect has no 'algorithm'"),
@@ -61,7 +61,7 @@ def test_a_users_folder_adds_options(tmp_path: Path) -> None:
     (tmp_path / "task" / "three_blocks.yaml").write_text(option)
     assert "three_blocks" in groups([tmp_path])["task"]
     assert compose("collect", ["task=three_blocks"], config_dirs=[tmp_path]).values["task"]["blocks"] == 3
-    with pytest.raises(ConfigError, match="expected one of put_block_in_bowl, got 'three_blocks'"):
+    with pytest.raises(ConfigError, match="expected one of .*put_block_in_bowl.*, got 'three_blocks'"):
         compose("collect", ["task=three_blocks"])
 
 

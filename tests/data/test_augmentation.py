@@ -27,6 +27,7 @@ def scene(pick: tuple[int, int], place: tuple[int, int]) -> Example:
     return Example(
         observation=Observation(color=color[None], height=height[None], instruction=("put it there",)),
         action=PickPlace(pick=torch.tensor([pick]), place=torch.tensor([place]), rotation=torch.tensor([5])),
+        symmetry=torch.tensor([1]),
     )
 
 

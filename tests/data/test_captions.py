@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,13 @@ from robo_rlft.data.captions import (
 )
 from robo_rlft.data.renders import load_or_render, render_scenes
 from robo_rlft.driver import Pose
-from robo_rlft.geometry import Workspace
+from robo_rlft.geometry import Workspace, quaternion_yaw
 from robo_rlft.language.vocabulary import COLORS, SHAPES, SYNONYMS
 from robo_rlft.tasks.objects import make_object
+from robo_rlft.tasks.outlines import FLOOR_HEIGHT
 
 WORKSPACE = Workspace()
+_FIXTURE_POINTS = ((-0.025, -0.025), (0.0, 0.0), (0.025, 0.025), (-0.08, 0.0))  # metres from its middle
 
 
 def _of_kind(shape: str) -> Arrangement:
@@ -67,6 +70,33 @@ def test_the_hole_of_a_ring_is_neither_ring_nor_table() -> None:
     assert labels[80, 40] == IGNORED
     assert labels[80, 45] == CLASSES.index(("red", "ring"))
     assert labels[80, 50] == BACKGROUND
+
+
+def test_the_floor_and_the_walls_of_a_fixture_are_fixture_and_between_its_arms_is_table() -> None:
+    # From the middle of its smallest circle the elbow's arms run 3 cm wide along the left and the lower side, so their
+    # inner corner is at -1 cm in x and y; a centimetre of room follows, and a wall from 0 to 1 cm.
+    labels = label_map(_of_kind("fixture"), WORKSPACE)
+    fixture = CLASSES.index(("red", "fixture"))
+    at = {xy: labels[tuple(WORKSPACE.xy_to_pixel((0.5 + xy[0], xy[1])))] for xy in _FIXTURE_POINTS}
+    assert at == {(-0.025, -0.025): fixture, (0.0, 0.0): fixture, (0.025, 0.025): BACKGROUND, (-0.08, 0.0): BACKGROUND}
+
+
+def test_an_elbow_lies_turned_as_its_fixture_is_and_hides_it() -> None:
+    scenes = [random_arrangement(scene_rng(seed=0, phase="train", index=i), WORKSPACE) for i in range(60)]
+    pairs = [
+        (lower, upper)
+        for scene in scenes
+        for lower, upper in zip(scene.poses, scene.poses[1:], strict=False)
+        if upper.position[2] == FLOOR_HEIGHT
+    ]
+    off = [quaternion_yaw(upper.quaternion) - quaternion_yaw(lower.quaternion) for lower, upper in pairs]
+    assert len(pairs) > 10
+    assert max(abs(math.remainder(angle, 2 * math.pi)) for angle in off) < 0.25  # five times 0.05
+    elbow, fixture = (make_object(shape, "red") for shape in ("elbow", "fixture"))
+    classes = tuple(CLASSES.index(("red", shape)) for shape in ("elbow", "fixture"))
+    poses = tuple(Pose(position=(0.5, 0.0, z)) for z in (FLOOR_HEIGHT, 0.0))
+    labels = label_map(Arrangement(bodies=(elbow, fixture), poses=poses, classes=classes), WORKSPACE)
+    assert labels[tuple(WORKSPACE.xy_to_pixel((0.475, -0.025)))] == classes[0]  # the elbow's bend
 
 
 def test_labels_lie_where_the_picture_shows_the_colour() -> None:

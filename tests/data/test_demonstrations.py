@@ -12,8 +12,9 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from robo_rlft.data.batches import as_transitions, batch_indices
 from robo_rlft.data.context import TrainContext
-from robo_rlft.data.demonstrations import DemonstrationData, as_transitions, batch_indices, examples
+from robo_rlft.data.demonstrations import DemonstrationData, examples
 from robo_rlft.data.episodes import EpisodeError, EpisodeWriter
 from robo_rlft.records import Transition
 from tests.data.test_episodes import WORKSPACE, make_episode

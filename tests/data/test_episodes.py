@@ -24,14 +24,15 @@ def make_episode(*, seed: int = 7, workspace: Workspace = WORKSPACE, steps: int 
         split="seen",
         phase="train",
         seed=seed,
-        instruction="put the red block in the blue bowl",
-        pick_name="red block",
-        place_name="blue bowl",
+        instructions=("put the red block in the blue bowl",) * steps,
+        pick_names=("red block",) * steps,
+        place_names=("blue bowl",) * steps,
         color=rng.integers(0, 256, (steps + 1, rows, columns, 3), dtype=np.uint8),
         height=rng.uniform(-0.05, 0.2, (steps + 1, rows, columns)).astype(np.float32),
         pick=rng.integers(0, 10, (steps, 2)),
         place=rng.integers(0, 10, (steps, 2)),
         rotation=rng.integers(0, 12, steps),
+        symmetry=rng.integers(1, 3, steps),
         rewards=np.linspace(0.0, 1.0, steps, dtype=np.float32),
         success=True,
         failure=None,
@@ -43,12 +44,12 @@ def make_episode(*, seed: int = 7, workspace: Workspace = WORKSPACE, steps: int 
 def test_a_read_episode_equals_the_written_one_but_for_a_twentieth_of_a_millimetre(tmp_path: Path) -> None:
     episode = make_episode()
     read = read_episode(EpisodeWriter(tmp_path).write(episode))
-    for name in ("color", "pick", "place", "rotation", "rewards"):
+    for name in ("color", "pick", "place", "rotation", "symmetry", "rewards"):
         np.testing.assert_array_equal(getattr(read, name), getattr(episode, name))
         assert getattr(read, name).dtype == getattr(episode, name).dtype
     # Heights are stored in steps of 0.1 mm, so rounding moves them by at most 0.05 mm.
     assert np.abs(read.height - episode.height).max() <= 0.5e-4 + 1e-7
-    for name in ("task", "split", "phase", "seed", "instruction", "pick_name", "success", "failure", "workspace"):
+    for name in ("task", "split", "phase", "seed", "instructions", "pick_names", "success", "failure", "workspace"):
         assert getattr(read, name) == getattr(episode, name)
 
 
@@ -83,7 +84,7 @@ def test_a_failed_write_leaves_the_earlier_episode_and_no_litter(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("robo_rlft.data.episodes.os.replace", fail)
+    monkeypatch.setattr("robo_rlft.data.archive.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         writer.write(make_episode())
     assert path.read_bytes() == before
@@ -132,7 +133,7 @@ def rewrite(path: Path, **changes: object) -> None:
     ("change", "message"),
     [
         ({"format": "someone.else"}, "not one of this package's"),
-        ({"format_version": 2}, "format_version 2, newer than the 1.*update"),
+        ({"format_version": 3}, "format_version 3, newer than the 2.*update"),
         ({"format_version": "one"}, "format_version is 'one'"),
         ({"rotation": np.array([0, 1])}, "not those that were written"),
         ({"workspace": {"pixel_size": 0.025}}, "expected color of shape"),
@@ -199,7 +200,9 @@ def test_impossible_heights_are_refused(tmp_path: Path, factor: float, offset: f
         ({"pick": np.array([[0.5, 0], [2, 0]])}, "whole numbers"),
         ({"rotation": np.array([0, 12])}, r"rotation bins in \[0, 12\)"),
         ({"rewards": np.array([0.0, np.nan], dtype=np.float32)}, "finite rewards"),
-        ({"instruction": ""}, "expected instruction"),
+        ({"instructions": ("", "")}, "expected instructions"),
+        ({"instructions": ("put it there",)}, "for each of 2 actions"),
+        ({"symmetry": np.zeros(2, dtype=np.int64)}, "symmetry of at least 1"),
         ({"success": False}, "expected success without a failure"),
         ({"task": "../escape"}, "plain words"),
     ],

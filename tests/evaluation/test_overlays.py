@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from robo_rlft.evaluation.overlays import heat_overlay, landscape, landscape_point, png, similarity_picture
+from robo_rlft.evaluation.overlays import heat_overlay, landscape, landscape_point, png, similarity_picture, webp
 from robo_rlft.geometry import Workspace
 
 
@@ -78,3 +78,11 @@ def test_equal_similarities_get_equal_colours_in_any_map() -> None:
 def test_a_png_gives_the_picture_back() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     assert (np.asarray(Image.open(io.BytesIO(png(image)))) == image).all()
+
+
+def test_a_webp_is_smaller_and_nearly_the_picture() -> None:
+    y, x = np.mgrid[0:80, 0:160]
+    image = similarity_picture(np.sin(x * y / 900) + np.cos(x / 7), (-2.0, 2.0))
+    data = webp(image)
+    assert len(data) < len(png(image)) / 2
+    assert np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - image).mean() < 4

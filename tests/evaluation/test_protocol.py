@@ -15,6 +15,8 @@ from robo_rlft.evaluation import protocol
 from robo_rlft.evaluation.files import ResultFileError
 from robo_rlft.evaluation.protocol import Checkpoint, InstructionLine, Progress, evaluate
 from robo_rlft.evaluation.results import EvaluationResult
+from robo_rlft.evaluation.statistics import bootstrap_mean
+from robo_rlft.records import Decision, Observation, PickPlace, Policy
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.pool import Instruction
 from robo_rlft.tasks.task import Goal
@@ -53,9 +55,9 @@ def record(seed: int, *, confidence: float = 1.0) -> EpisodeRecord:
     success = seed % 3 != 0
     return EpisodeRecord(
         seed=seed,
-        instruction=f"put the {'red' if seed % 2 else 'blue'} block in the gray bowl",
-        pick_name="red block",
-        place_name="gray bowl",
+        instructions=(f"put the {'red' if seed % 2 else 'blue'} block in the gray bowl",),
+        pick_names=("red block",),
+        place_names=("gray bowl",),
         success=success,
         return_=float(success),
         steps=1,
@@ -181,6 +183,78 @@ def test_progress_counts_up(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, FakeRunner(), progress=seen.append)
     assert [(p.done, p.successes) for p in seen] == [(4, 2), (8, 5), (10, 6)]
     assert {p.total for p in seen} == {10}
+
+
+def test_the_tries_of_a_scene_are_adjacent_and_its_result_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner()
+    result = run(monkeypatch, runner, episodes=3, tries=2, greedy=False)
+    assert runner.batches == [[0, 0, 1, 1], [2, 2]]  # 4 episodes beside each other: 2 scenes
+    assert [(s.seed, s.successes, s.rate) for s in result.scenes] == [(0, 0, 0.0), (1, 2, 1.0), (2, 2, 1.0)]
+    assert (result.tries, result.failures) == (2, {"wrong_object": 2})
+    # Rates 0, 1, 1 resampled over scenes; Wilson's interval of 4 successes in 6 would pretend to 6 scenes.
+    assert result.success == bootstrap_mean([0.0, 1.0, 1.0], seed=0)
+
+
+def test_more_tries_than_fit_beside_each_other_come_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runner = FakeRunner()
+    partial = tmp_path / "partial.jsonl"
+    result = run(monkeypatch, runner, episodes=2, tries=6, greedy=False, partial=partial)
+    assert runner.batches == [[0] * 4, [0] * 2, [1] * 4, [1] * 2]
+    assert [(s.tries, s.successes) for s in result.scenes] == [(6, 0), (6, 6)]
+    again = FakeRunner()
+    assert run(monkeypatch, again, episodes=2, tries=6, greedy=False, partial=partial) == result
+    assert again.batches == []
+    with pytest.raises(ResultFileError, match="tries 6 instead of 3"):
+        run(monkeypatch, again, episodes=2, tries=3, greedy=False, partial=partial)
+
+
+class CountingPolicy:
+    """Picks at random; notes how many pictures it was shown and how many samples of each were asked for."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[tuple[str, ...], int | None]] = []
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decision:
+        self.shown.append((tuple(observation.instruction), samples))
+        shape = (len(observation.instruction),) if samples is None else (len(observation.instruction), samples)
+        pixel = torch.randint(100, (*shape, 2), generator=generator)
+        action = PickPlace(pick=pixel, place=pixel, rotation=pixel[..., 0])
+        return Decision(action=action, log_prob=torch.zeros(shape), confidence=torch.ones(shape))
+
+
+def test_a_scenes_first_picture_is_looked_at_once_for_all_tries_which_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, drawn = CountingPolicy(), []
+
+    def two_steps(pool: object, policy: Policy, seeds: Sequence[int], **options: Any) -> Iterator[list[EpisodeRecord]]:
+        seen = Observation(
+            color=torch.zeros(len(seeds), 3, 2, 2, dtype=torch.uint8),
+            height=torch.zeros(len(seeds), 2, 2),
+            instruction=tuple(f"scene {seed}" for seed in seeds),
+        )
+        for _ in range(2):
+            drawn.append(policy.act(seen, generator=options["generator"]).action.pick)
+        yield [record(seed) for seed in seeds]
+
+    monkeypatch.setattr(protocol, "run_episodes", two_steps)
+    settings: dict[str, Any] = {"task": "t", "split": "seen", "phase": "test", "checkpoint": Checkpoint(name="p")}
+    evaluate(ANYTHING, cast(Any, policy), episodes=2, greedy=False, tries=2, batch_size=4, **settings)
+    first, second = policy.shown
+    assert first == (("scene 0", "scene 1"), 2)
+    assert second == (("scene 0", "scene 0", "scene 1", "scene 1"), None)  # by now the tries have come apart
+    assert [tuple(d.shape) for d in drawn] == [(4, 2), (4, 2)]
+    assert len({tuple(pixel.tolist()) for pixel in drawn[0]}) == 4
+
+
+def test_several_greedy_tries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="several that are sampled; got 2, greedy"):
+        run(monkeypatch, FakeRunner(), tries=2)
 
 
 def test_nothing_to_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,28 +14,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_rlft.evaluation import report as module
 from robo_rlft.evaluation.curves import Curve
 from robo_rlft.evaluation.report import (
+    EpisodeView,
     FailureCounts,
     LearningFigure,
     PolicyView,
     ReportInput,
     SceneComparison,
     Similarity,
-    compare_failures,
+    StepView,
     doubts,
+    page,
     render_report,
     write_report,
 )
+from robo_rlft.evaluation.report.kinds import EXPLANATIONS
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult
 from robo_rlft.evaluation.video import encode_mp4
+from robo_rlft.rollout.episode import FAILURES
 
 SHAPE = (16, 8)
 FILM = encode_mp4([np.zeros((16, 16, 3), dtype=np.uint8)])  # once: its bytes may vary from call to call
 INTERVAL = {"mean": 0.5, "low": 0.4321, "high": 0.6}
 CELL = {"success": INTERVAL, "return": INTERVAL, "episodes": 200, "decoding": "greedy"}
-VOID = {"meta", "link", "img", "br", "wbr"}
+VOID = {"meta", "link", "img", "br", "wbr", "input"}
 
 
 class Page(HTMLParser):
@@ -41,6 +48,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self._open: list[str] = []
         self.feed(html)
         assert self._open == []
@@ -57,7 +65,10 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self._open[-1:] == ["script"]:
+            self.scripts.append(data)
+        else:
+            self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -77,6 +88,31 @@ def view(*, phrase: str = "red block", success: bool | None = True, film: bytes 
     )
 
 
+def figure() -> LearningFigure:
+    curve = Curve(name="rl", x=(1, 2), mean=(0.5, 0.9), low=(0.4, 0.8), high=(0.6, 1.0))
+    return LearningFigure(title="Success", ylabel="success rate", curves=(curve,))
+
+
+def step(instruction: str = "put it there", *, maps: bool = True) -> StepView:
+    view = StepView(
+        instruction=instruction,
+        color=np.zeros((*SHAPE, 3), dtype=np.uint8),
+        pick=(0, 0),
+        place=(15, 7),
+        turn=np.pi / 2,
+        progress=0.5,
+    )
+    flat = np.full(SHAPE, 1 / 128)
+    likeness = (Similarity(phrase="red block", cosine=flat),)
+    return replace(view, pick_probability=flat, place_probability=flat, similarities=likeness) if maps else view
+
+
+def episode(kind: str | None = "slipped", **changes: Any) -> EpisodeView:
+    steps = (step("put it there"), step("now the other one", maps=False))
+    made = EpisodeView(run="rl", split="seen", seed=9, kind=kind, steps=steps, film=FILM, starts=(0.0, 1.25))
+    return replace(made, **changes)
+
+
 def comparison(**changes: Any) -> SceneComparison:
     scene = SceneComparison(
         title="seen, scene 3",
@@ -84,12 +120,12 @@ def comparison(**changes: Any) -> SceneComparison:
         color=np.zeros((*SHAPE, 3), dtype=np.uint8),
         before=view(success=False, film=FILM),
         after=view(),
+        split="seen",
     )
     return replace(scene, **changes)
 
 
 def full(**changes: Any) -> ReportInput:
-    curve = Curve(name="rl", x=(1, 2), mean=(0.5, 0.9), low=(0.4, 0.8), high=(0.6, 1.0))
     report = ReportInput(
         title="A title",
         summary="One sentence.",
@@ -100,9 +136,14 @@ def full(**changes: Any) -> ReportInput:
         methods={"rl": "fine-tuned"},
         before="bc",
         after="rl",
-        figures=(LearningFigure(title="Success", ylabel="success rate", curves=(curve,)),),
         scenes=(comparison(),),
-        failures=(FailureCounts(split="seen", episodes=200, before={"no_grasp": 7}, after={"slipped": 1}),),
+        failures=(
+            FailureCounts(
+                split="seen", episodes={"bc": 200, "rl": 199}, kinds={"bc": {"no_grasp": 7}, "rl": {"slipped": 1}}
+            ),
+        ),
+        results={"bc": {"seen": result(False, False)}, "rl": {"seen": result(True, False), "unseen": result(None)}},
+        episodes=(episode(), episode(kind=None, seed=10, film=None, starts=())),
         notes=("A doubt.",),
         facts=(("commit", "abc123"),),
         config="task: put_block_in_bowl",
@@ -121,18 +162,17 @@ def test_everything_that_was_given_is_shown() -> None:
 
 
 def test_a_report_of_a_table_alone_is_whole() -> None:
-    page = Page(render_report(full(figures=(), scenes=(), failures=(), notes=(), facts=(), config="")))
+    page = Page(render_report(full(scenes=(), failures=(), results={}, episodes=(), notes=(), facts=(), config="")))
     assert page.all("img") == []
     assert len(page.all("table")) == 3  # success, returns, facts
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    html = render_report(full())
+    html = render_report(full(figures=(figure(),)))
     page = Page(html)
     sources = [a[k] or "" for _, a in page.elements for k in ("src", "href", "poster", "data", "srcset") if k in a]
     assert len(sources) > 6
-    assert all(s.startswith("data:") for s in sources)
-    assert page.all("script") == []
+    assert all(s.startswith(("data:", "#")) for s in sources)
     assert "url(" not in html
     assert "@import" not in html
     policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
@@ -140,27 +180,46 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert "default-src 'none'" in (policies[0] or "")
 
 
+def test_the_only_script_is_the_one_that_the_page_allows() -> None:
+    page = Page(render_report(full()))
+    assert page.all("script") == [{}]
+    digest = base64.b64encode(hashlib.sha256("".join(page.scripts).encode()).digest()).decode()
+    (policy,) = (a["content"] or "" for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert re.findall(r"script-src ([^;]+);", policy) == [f"'sha256-{digest}'"]
+
+
 def test_texts_are_escaped_wherever_they_come_from() -> None:
-    evil = '"><script>alert(1)</script>&'
-    scene = comparison(title=evil, instruction=evil, before=view(phrase=evil), after=view(phrase=evil))
+    evil = "\"><script>alert(1)</script>&'"
+    scene = comparison(title=evil, instruction=evil, split=evil, before=view(phrase=evil), after=view(phrase=evil))
     table = {"table": {evil: {evil: CELL}}, "paired": {evil: {evil: INTERVAL}}}
-    failures = FailureCounts(split=evil, episodes=1, before={evil: 1}, after={})
+    failures = FailureCounts(split=evil, episodes={evil: 1}, kinds={evil: {evil: 1}})
+    told = replace(
+        result(False), split=evil, scenes=(replace(result(False).scenes[0], instruction=evil, failure=evil),)
+    )
+    shown = episode(run=evil, split=evil, kind=evil, shown=evil, steps=(step(evil),))
     page = Page(
         render_report(
             full(
                 **{"title": evil, "summary": evil, "table": table, "methods": {evil: evil}, "before": evil},
                 **{"after": evil, "scenes": (scene,), "failures": (failures,), "notes": (evil,)},
-                **{"facts": ((evil, evil),), "config": evil},
+                **{"facts": ((evil, evil),), "config": evil, "results": {evil: {evil: told}}, "episodes": (shown,)},
             )
         )
     )
-    assert page.all("script") == []
-    # Title twice, summary, table's captions and cells, scenes, failures, notes, facts, config.
-    assert page.text.count(evil) >= 15
+    assert page.all("script") == [{}]
+    assert "alert" not in "".join(page.scripts)
+    # Title twice, summary, filters, table's captions and cells, scenes, episodes, failures, notes, facts, config.
+    assert page.text.count(evil) >= 25
+    assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_half_a_letter_in_a_sentence_does_not_keep_the_report_from_being_written(tmp_path: Path) -> None:
+    write_report(full(title="half \ud800 of a pair"), tmp_path / "report.html")
+    assert "half ? of a pair" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_pictures_have_alternatives_and_heads_have_scopes() -> None:
-    page = Page(render_report(full()))
+    page = Page(render_report(full(figures=(figure(),))))
     assert all((a.get("alt") or "").strip() for a in page.all("img"))
     assert all((a.get("aria-label") or "").strip() for a in page.all("video"))
     assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
@@ -170,6 +229,7 @@ def test_pictures_have_alternatives_and_heads_have_scopes() -> None:
 def test_marks_lie_where_the_action_was() -> None:
     # (16, 8) turned is 16 wide and 8 high; pixel (0, 0) is at its lower right: x = 15.5, y = 7.5.
     circles = [a for a in Page(render_report(full())).all("circle") if "r" in a and a["r"] == "5"]
+    assert len(circles) == 12  # two views and four steps, each with halo and ink
     assert {(a["cx"], a["cy"]) for a in circles} == {("15.5", "7.5")}
 
 
@@ -186,16 +246,36 @@ def test_maps_that_do_not_fit_are_refused() -> None:
         render_report(full(scenes=(comparison(color=np.zeros((8, 16, 3), dtype=np.uint8)),)))
 
 
-def test_a_page_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "SIZE_LIMIT", 1000)
+def test_a_page_that_is_too_large_without_films_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "SIZE_LIMIT", 1000)
     with pytest.raises(ValueError, match="fewer scenes"):
         write_report(full(), tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_films_are_made_coarser_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    report = full(episodes=(episode(film=encode_mp4(list(noise), quality=18)),), scenes=())
+    monkeypatch.setattr(page, "SIZE_LIMIT", len(render_report(report)) - 10_000)
+    found = Page(render_report(report))
+    assert len(found.all("video")) == 1
+    assert "coarser than usual" in found.text
+
+
+def test_the_last_episodes_go_first_where_the_page_is_still_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pictures, which do not shrink: half of the episodes have to go.
+    rng = np.random.default_rng(0)
+    steps = (replace(step(maps=False), color=rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)),)
+    report = full(episodes=tuple(episode(seed=i, steps=steps) for i in range(40, 44)), scenes=())
+    monkeypatch.setattr(page, "SIZE_LIMIT", len(render_report(report)) - 10_000)
+    text = Page(render_report(report)).text
+    assert [f"scene {i}" in text for i in range(40, 44)] == [True, True, False, False]
+    assert "Of 4 filmed episodes 2 are left out" in text
+
+
 def test_equal_input_gives_an_equal_file(tmp_path: Path) -> None:
-    write_report(full(), tmp_path / "a.html")
-    write_report(full(), tmp_path / "b.html")
+    for name in ("a.html", "b.html"):
+        write_report(full(figures=(figure(),)), tmp_path / name)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -228,6 +308,59 @@ def test_doubts_are_told_only_where_there_are_any() -> None:
     assert "1 sentences came without a goal" in free
 
 
-def test_failures_are_counted_before_and_after() -> None:
-    counts = compare_failures(result(False, False, True), result(True, False, True))
-    assert (counts.episodes, counts.before, counts.after) == (3, {"no_grasp": 2}, {"no_grasp": 1})
+def test_every_kind_of_failure_is_explained() -> None:
+    assert set(FAILURES) <= set(EXPLANATIONS)
+    counts = FailureCounts(split="seen", episodes={"rl": 3}, kinds={"rl": {"wrong_rotation": 2, "melted": 1}})
+    text = Page(render_report(full(failures=(counts,)))).text
+    assert EXPLANATIONS["wrong_rotation"] in text
+    assert "a kind of this task's own" in text
+
+
+def test_an_episode_shows_all_its_steps_with_their_sentences() -> None:
+    found = Page(render_report(full(scenes=(), episodes=(episode(),))))
+    assert "“put it there” turned by 90°, progress +0.50" in found.text
+    assert "“now the other one”" in found.text
+    # The table, picks, places and one likeness of the first step; without maps the table, picks and places.
+    assert len([a for a in found.all("img") if (a["alt"] or "").startswith("Step 1")]) == 4
+    assert len([a for a in found.all("img") if (a["alt"] or "").startswith("Step 2")]) == 3
+    assert [a["data-start"] for a in found.all("button") if "data-start" in a] == ["0.00", "1.25"]
+
+
+def test_later_steps_of_a_comparison_are_shown_too() -> None:
+    after = replace(view(), later=(step("and then this"),))
+    text = Page(render_report(full(scenes=(comparison(after=after),)))).text
+    assert "After: rl, the steps after the first" in text
+    assert "“and then this”" in text
+
+
+def test_a_film_that_went_another_way_than_the_evaluation_says_so() -> None:
+    assert "it came to: success" in Page(render_report(full(episodes=(episode(shown="success"),)))).text
+    assert "it came to" not in Page(render_report(full())).text
+
+
+def test_what_the_filters_go_by_is_in_the_page() -> None:
+    found = Page(render_report(full()))
+    items = [a for _, a in found.elements if "data-item" in a and "data-results" in a]
+    results = [(a["data-split"], a["data-text"], json.loads(a["data-results"] or "")) for a in items]
+    # Scene 0 of `result` is in the list of scenes, beside the comparison and the two episodes.
+    assert ("seen", "a", [["bc", "failure", "no_grasp"], ["rl", "success", None]]) in results
+    assert ("unseen", "a", [["rl", "unknown", None]]) in results
+    assert ("seen", "put it there", [["bc", "failure", "wrong_object"], ["rl", "success", None]]) in results
+    assert ("seen", "put it there; now the other one", [["rl", "failure", "slipped"]]) in results
+    assert [a["value"] for a in found.all("input") if a.get("name") == "run"] == ["bc", "rl"]
+    assert [a["value"] for a in found.all("input") if a.get("name") == "split"] == ["seen", "unseen"]
+    links = [a["href"] for a in found.all("a")]
+    assert links == ["#kind=no_grasp", "#kind=slipped"]
+
+
+def test_a_long_list_of_scenes_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "ROW_LIMIT", 2)
+    text = Page(render_report(full(results={"rl": {"seen": result(True, False, True)}}))).text
+    assert "1 scenes more are left out" in text
+
+
+def test_unknown_success_is_shown_as_unknown() -> None:
+    table = {"table": {"rl": {"seen": {**CELL, "success": None, "return": None}}}}
+    text = Page(render_report(full(table=table, results={"rl": {"seen": result(None, None)}}, failures=()))).text
+    assert "unknown" in text
+    assert "no goal given" in text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,46 @@ def test_results_survive_the_file_and_equal_results_give_equal_bytes(tmp_path: P
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+def tried(seed: int, *outcomes: bool | None) -> SceneResult:
+    first, *rest = (scene(seed, success=outcome) for outcome in outcomes)
+    return functools.reduce(SceneResult.joined, rest, first)
+
+
+def test_tries_of_a_scene_add_up() -> None:
+    three = tried(4, False, True, False)
+    assert (three.successes, three.tries, three.failures) == (1, 3, ("slipped", "slipped"))
+    assert three.rate == pytest.approx(1 / 3)
+    assert three.return_ == pytest.approx(1 / 3)
+    assert tried(4, None, None).successes is None
+    with pytest.raises(ValueError, match="tries of scene 4"):
+        three.joined(scene(5, success=True))
+
+
+def test_several_tries_make_a_file_of_version_2_that_survives(tmp_path: Path) -> None:
+    several = replace(result(tried(0, True, False), tried(1, False, False), tried(2, None, None)), tries=2)
+    write_results(several, tmp_path / "results.json")
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert (data["format_version"], data["tries"]) == (2, 2)
+    assert [(s["successes"], s["failures"]) for s in data["scenes"]] == [
+        (1, ["slipped"]),
+        (0, ["slipped", "slipped"]),
+        (None, []),
+    ]
+    assert data["success"]["mean"] == 0.25
+    assert read_results(tmp_path / "results.json") == several
+
+
+@pytest.mark.parametrize(
+    "change", [{"successes": 2}, {"successes": None}, {"failures": "slipped"}, {"successes": 0, "failures": ["a", "b"]}]
+)
+def test_tries_that_do_not_add_up_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    data = replace(result(tried(0, True, False)), tries=2).to_json()
+    data["scenes"][0] |= change
+    write_json(tmp_path / "results.json", data)
+    with pytest.raises(ResultFileError, match="expected successes and failures of 2 tries"):
+        read_results(tmp_path / "results.json")
+
+
 def test_each_sentence_has_its_row() -> None:
     rows = result(
         scene(0, success=True, instruction="b"),
@@ -107,7 +149,7 @@ def test_nan_is_not_written_and_the_old_file_stays(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": "robo_rlft.policy"}, "expected format 'robo_rlft.results', got 'robo_rlft.policy'"),
-        ({"format_version": 2}, "newer"),
+        ({"format_version": 3}, "newer"),
         ({"format_version": "1"}, "whole number"),
         ({"scenes": [{"seed": 0}]}, "damaged"),
         ({"scenes": 3}, "damaged"),

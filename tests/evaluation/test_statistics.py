@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from robo_rlft.evaluation.statistics import Interval, bootstrap_mean, clustered_bootstrap, paired_bootstrap, wilson
+from robo_rlft.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    clustered_bootstrap,
+    crossed_bootstrap,
+    paired_bootstrap,
+    pass_at_k,
+    wilson,
+)
 
 
 def test_wilson_equals_the_formula_worked_by_hand() -> None:
@@ -91,6 +101,41 @@ def test_clusters_may_be_named() -> None:
     interval = paired_bootstrap([0, 0, 1, 1], [0, 0, 0, 0], seed=0, clusters=["x", "x", "y", "y"])
     assert interval == Interval(mean=0.5, low=0.0, high=1.0)
     assert clustered_bootstrap([[0, 1], [0, 1]], seed=0) == Interval(mean=0.5, low=0.0, high=1.0)
+
+
+def test_resampling_seeds_too_sees_that_seeds_differ() -> None:
+    # Every scene fails with one seed and succeeds with the other: scenes tell nothing, seeds are a coin's two sides.
+    values = np.array([[0.0] * 30, [1.0] * 30])
+    assert clustered_bootstrap(values, seed=0) == Interval(mean=0.5, low=0.5, high=0.5)
+    assert crossed_bootstrap(values, seed=0) == Interval(mean=0.5, low=0.0, high=1.0)
+
+
+def test_with_one_seed_resampling_seeds_changes_nothing_but_the_draws() -> None:
+    values = (np.arange(200) % 4 == 0).astype(float)
+    one, scenes = crossed_bootstrap(values[None], seed=0), bootstrap_mean(values, seed=0)
+    assert (one.low, one.high) == pytest.approx((scenes.low, scenes.high), abs=0.011)  # two steps of 1 / 200
+    with pytest.raises(ValueError, match=r"\(seeds, scenes\)"):
+        crossed_bootstrap(values, seed=0)
+
+
+def test_pass_at_k_is_the_share_of_choices_that_hold_a_success() -> None:
+    for n, c in ((5, 2), (4, 0), (4, 4), (6, 1)):
+        outcomes = [1] * c + [0] * (n - c)
+        for k in range(1, n + 1):
+            choices = list(itertools.combinations(outcomes, k))
+            share = sum(any(choice) for choice in choices) / len(choices)
+            assert pass_at_k([c], n, k)[0] == pytest.approx(share)
+
+
+def test_pass_at_k_holds_for_many_tries() -> None:
+    # C(1000, 500) overflows floats; with one success of 1000, 500 of them hold it with probability 1/2.
+    assert pass_at_k([1], 1000, 500)[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("successes", "k"), [([1], 0), ([1], 5), ([5], 1), ([-1], 1), ([], 1)])
+def test_pass_at_k_refuses_what_cannot_be(successes: list[int], k: int) -> None:
+    with pytest.raises(ValueError, match="expected 1 <= k <= tries"):
+        pass_at_k(successes, 4, k)
 
 
 def test_different_shapes_are_refused() -> None:

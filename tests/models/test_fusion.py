@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from robo_rlft.models.fusion import SentenceFusion, SimilarityFusion, similarity, upsample
+from robo_rlft.models.fusion import SimilarityFusion, TiledFusion, similarity, upsample
 
 
 def features(rows: int = 4, columns: int = 6) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,19 +39,29 @@ def test_the_prior_of_picking_is_the_pick_phrase_and_of_placing_the_place_phrase
 
 
 def test_channels_have_half_the_resolution_rounded_up() -> None:
-    for fusion in (SimilarityFusion(), SentenceFusion(channels=3)):
+    for fusion in (SimilarityFusion(), TiledFusion()):
         fusion.connect(dim=5)
         fused = fusion(*features(), (15, 24))
         assert fused.channels.shape == (2, fusion.channels, 8, 12)
         assert fused.pick.shape == fused.place.shape == (2, 15, 24)
 
 
-def test_sentence_fusion_has_no_prior_and_reads_the_sentence() -> None:
-    torch.manual_seed(0)
-    fusion = SentenceFusion(channels=3)
+@pytest.mark.parametrize("words", ["sentence", "phrases"])
+def test_tiled_fusion_puts_the_words_at_every_pixel_and_has_no_prior(words: str) -> None:
+    fusion = TiledFusion(words=words)
     fusion.connect(dim=5)
     dense, phrases, sentence = features()
     fused = fusion(dense, phrases, sentence, (16, 24))
+    assert fusion.channels == 15
     assert not fused.pick.any()
     assert not fused.place.any()
-    assert not torch.allclose(fused.channels, fusion(dense, phrases, -sentence, (16, 24)).channels)
+    picture, taken, target = fused.channels.split(5, dim=1)
+    assert torch.allclose(picture, upsample(dense, (8, 12)))
+    pick, place = (sentence, sentence) if words == "sentence" else (phrases[:, 0], phrases[:, 1])
+    assert torch.equal(taken, pick[:, :, None, None].expand(2, 5, 8, 12))
+    assert torch.equal(target, place[:, :, None, None].expand(2, 5, 8, 12))
+
+
+def test_tiled_fusion_lists_the_words_that_it_knows() -> None:
+    with pytest.raises(ValueError, match="phrases, sentence; got 'nouns'"):
+        TiledFusion(words="nouns")

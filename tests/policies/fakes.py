@@ -17,11 +17,11 @@ COLORS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1
 
 
 class ColorEncoder(Recorded, nn.Module):
-    """Sees a cell's mean colour, and reads the first colour word of a phrase."""
+    """Sees a cell's mean colour, and reads the first colour word of a phrase; `dim` is what it says of itself."""
 
-    def __init__(self, *, stride: int = 4, gain: float = 1.0) -> None:
+    def __init__(self, *, stride: int = 4, gain: float = 1.0, dim: int = 3) -> None:
         super().__init__()
-        self.stride, self.dim, self.frozen = stride, 3, True
+        self.stride, self.dim, self.frozen = stride, dim, True
         self.gain = nn.Parameter(torch.tensor(gain), requires_grad=False)
 
     def freeze(self) -> None:

@@ -25,5 +25,14 @@ def test_every_option_builds_a_policy_of_plain_values(file: Path) -> None:
     assert args["fusion"]["class"] == node["fusion"]["_target_"]
 
 
-def test_there_is_a_choice_of_fusions() -> None:
-    assert {file.stem for file in FILES} >= {"transporter", "cliport_fusion"}
+def test_there_is_a_choice_of_policies() -> None:
+    assert {file.stem for file in FILES} >= {"transporter", "cliport_small", "linear_probe"}
+
+
+def test_cliports_control_is_of_the_size_of_what_it_is_compared_with() -> None:
+    sizes = {}
+    for name in ("transporter", "cliport_small"):
+        node = yaml.safe_load((FILES[0].parent / f"{name}.yaml").read_text())
+        policy = build(node, path="policy", encoder=ColorEncoder(dim=64), workspace=SQUARE, rotations=4)
+        sizes[name] = sum(p.numel() for n, p in policy.named_parameters() if not n.startswith("encoder."))
+    assert sizes["cliport_small"] == pytest.approx(sizes["transporter"], rel=0.05)

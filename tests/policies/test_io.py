@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from robo_rlft.config import build
 from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.policies import io
 from robo_rlft.policies.io import PolicyFileError, load_policy, read_header, save_policy
@@ -42,6 +44,18 @@ def rewrite(path: Path, change: Any) -> None:
 
 def test_a_loaded_policy_acts_as_the_saved_one_to_the_bit(path: Path) -> None:
     policy, loaded, scene = make(), load_policy(path, trust=TRUST), scenes(SQUARE, 2)
+    assert loaded.spec() == policy.spec()
+    assert torch.equal(loaded.act(scene, greedy=True).log_prob, policy.act(scene, greedy=True).log_prob)
+
+
+@pytest.mark.parametrize("option", ["cliport_small", "linear_probe"])
+def test_every_control_is_read_back_without_trust_in_more_than_the_encoder(option: str, tmp_path: Path) -> None:
+    node = yaml.safe_load((Path(__file__).parents[2] / "conf" / "policy" / f"{option}.yaml").read_text())
+    policy = build(node, path="policy", encoder=ColorEncoder(), workspace=SQUARE, rotations=2).eval()
+    for parameter in policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.3) if parameter.requires_grad else None
+    save_policy(policy, tmp_path / "policy.safetensors", metadata={})
+    loaded, scene = load_policy(tmp_path / "policy.safetensors", trust=TRUST), scenes(SQUARE, 2)
     assert loaded.spec() == policy.spec()
     assert torch.equal(loaded.act(scene, greedy=True).log_prob, policy.act(scene, greedy=True).log_prob)
 

@@ -9,8 +9,8 @@ import torch
 
 from robo_rlft.geometry import Workspace
 from robo_rlft.language.instruction import InstructionError
-from robo_rlft.models.fusion import SentenceFusion, SimilarityFusion
-from robo_rlft.models.streams import ConvStream
+from robo_rlft.models.fusion import SimilarityFusion, TiledFusion
+from robo_rlft.models.streams import ConvStream, TwoStream
 from robo_rlft.policies.transporter import TransporterPolicy, crop_cells
 from robo_rlft.records import Observation, PickPlace, Policy, concatenate
 from tests.policies.fakes import SQUARE, ColorEncoder, scenes
@@ -24,7 +24,7 @@ def make(
     rotations: int = 4,
     trained: bool = True,
     seed: int = 0,
-    fusion: SimilarityFusion | SentenceFusion | None = None,
+    fusion: SimilarityFusion | TiledFusion | None = None,
     precision: str = "float32",
 ) -> TransporterPolicy:
     """A small policy; `trained` fills in what starts at zero."""
@@ -32,7 +32,9 @@ def make(
     policy = TransporterPolicy(
         encoder=ColorEncoder(stride=1),
         fusion=fusion or SimilarityFusion(),
-        stream=ConvStream(width=8, dilations=(1, 2)),
+        stream=TwoStream(width=4, dilations=(1, 2))
+        if isinstance(fusion, TiledFusion)
+        else ConvStream(width=8, dilations=(1, 2)),
         workspace=workspace,
         rotations=rotations,
         precision=precision,
@@ -228,9 +230,9 @@ def test_an_unfrozen_encoder_gets_a_gradient_and_a_frozen_one_none() -> None:
         assert (gain.grad is None) == frozen
 
 
-@pytest.mark.parametrize("fusion", [SimilarityFusion, SentenceFusion])
+@pytest.mark.parametrize("fusion", [SimilarityFusion, TiledFusion])
 @pytest.mark.parametrize("pixel_size", [0.00625, 0.003125, 0.1])
-def test_any_grid_and_fusion_works(fusion: type[SimilarityFusion | SentenceFusion], pixel_size: float) -> None:
+def test_any_grid_and_fusion_works(fusion: type[SimilarityFusion | TiledFusion], pixel_size: float) -> None:
     workspace = Workspace(x_min=0.0, x_max=0.3, y_min=0.0, y_max=0.5, pixel_size=pixel_size)
     policy = make(workspace=workspace, rotations=2, fusion=fusion())
     decision = policy.act(scenes(workspace, 2), samples=2)

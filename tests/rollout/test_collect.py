@@ -1,10 +1,12 @@
+import numpy as np
 import pytest
 import torch
 
 from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
-from robo_rlft.rollout.collect import collect, run_episodes
+from robo_rlft.rollout.collect import Rollout, collect, run_episodes
 from robo_rlft.rollout.episode import FAILURES
 from robo_rlft.rollout.pool import EnvPool
+from tests.algorithms.table_policy import FakePool, TablePolicy
 from tests.simulated import env_factory
 
 
@@ -46,31 +48,73 @@ def pool():
         yield made
 
 
-def rollout(pool: EnvPool, seed: int = 0):
+def rollout(pool: EnvPool, seed: int = 0, *, branch: int | None = None) -> Rollout:
     generator = torch.Generator().manual_seed(seed)
-    return collect(pool, HighestPixelPolicy(), [3, 4, 5], samples=2, generator=generator)
+    rng = None if branch is None else np.random.default_rng(branch)
+    return collect(pool, HighestPixelPolicy(), [3, 4, 5], samples=2, generator=generator, branch=rng)
 
 
 def test_a_rollout_has_time_first_and_a_scenes_episodes_adjacent(pool: EnvPool) -> None:
-    data = rollout(pool)
+    made = rollout(pool)
+    data = made.transitions
     assert data.reward.shape == (2, 6)  # two steps, three scenes of two episodes
     assert data.group[0].tolist() == [0, 0, 1, 1, 2, 2]
     assert data.observation.color.shape == (2, 6, 3, 160, 80)
     assert torch.equal(data.observation.height[0, 0], data.observation.height[0, 1])
     assert torch.equal(data.place_log_prob, 2 * data.pick_log_prob)
+    assert [start.seed for start in made.starts] == [3, 4, 5]
+    assert [made.pictures(t).tolist() for t in (0, 1)] == [[0, 2, 4], [0, 1, 2, 3, 4, 5]]
 
 
 def test_an_episode_is_truncated_at_its_last_step_only(pool: EnvPool) -> None:
-    data = rollout(pool)
+    data = rollout(pool).transitions
     assert data.valid.all()
     assert not data.truncated[0].any()
     assert (data.truncated | data.terminated)[1].all()
 
 
 def test_the_same_generator_gives_the_same_rollout(pool: EnvPool) -> None:
-    first, second, other = rollout(pool), rollout(pool), rollout(pool, seed=1)
+    first, second, other = (made.transitions for made in (rollout(pool), rollout(pool), rollout(pool, seed=1)))
     assert torch.equal(first.action.pick, second.action.pick) and torch.equal(first.reward, second.reward)
     assert not torch.equal(first.action.pick, other.action.pick)
+
+
+def test_a_branched_scene_goes_on_from_one_of_its_outcomes_for_all_of_its_decisions(pool: EnvPool) -> None:
+    made = rollout(pool, branch=0)
+    plain, data = rollout(pool).transitions, made.transitions
+    assert [made.pictures(t).tolist() for t in (0, 1)] == [[0, 2, 4], [0, 2, 4]]
+    assert torch.equal(data.action.pick[0], plain.action.pick[0])
+    chosen = []
+    for scene in range(3):
+        rows = slice(2 * scene, 2 * scene + 2)
+        seen, outcomes = data.observation.height[1, rows], plain.observation.height[1, rows]
+        assert torch.equal(seen[0], seen[1])
+        same = [torch.equal(seen[0], outcome) for outcome in outcomes]
+        assert any(same)
+        chosen.append(same)
+    others = [rollout(pool, branch=branch).transitions.observation.height[1] for branch in range(1, 5)]
+    assert not all(torch.equal(other, data.observation.height[1]) for other in others)
+    assert torch.equal(rollout(pool, branch=0).transitions.action.pick, data.action.pick)
+
+
+def test_a_scene_without_an_outcome_to_go_on_from_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = FakePool(pays=lambda pick: int(pick[1]) != 0, max_steps=5)  # two thirds of the picks end an episode
+    made = collect(
+        pool,
+        TablePolicy(scale=0.0),
+        range(20),
+        samples=3,
+        generator=torch.Generator().manual_seed(0),
+        branch=np.random.default_rng(0),
+    )
+    data = made.transitions
+    over = data.terminated | data.truncated
+    for t in range(1, len(data.reward)):
+        valid = data.valid[t].view(20, 3)
+        assert (valid.all(1) | ~valid.any(1)).all()
+        assert torch.equal(valid.any(1), (data.valid[t - 1] & ~over[t - 1]).view(20, 3).any(1))
+    assert 1 < len(data.reward) <= 5
+    assert not data.valid[-1].all()
 
 
 def test_episodes_tell_how_they_failed_and_do_not_depend_on_workers(pool: EnvPool) -> None:

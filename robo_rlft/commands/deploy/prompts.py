@@ -26,6 +26,7 @@ FAILURE_WORDS: Final[Mapping[str, str]] = {
     "no_grasp": "held nothing",
     "slipped": "lost it on the way",
     "missed_place": "put it beside the place",
+    "wrong_rotation": "turned it the wrong way",
     "disturbed": "pushed things away",
     "timed_out": "did something else",
 }

@@ -6,7 +6,6 @@ A real table has nothing of the kind: there a person lays the scene and says whe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 from robo_rlft.driver import Pose, RobotDriver
@@ -49,9 +48,9 @@ class TaskScenes:
             try:
                 named(self.layout, goal.pick), named(self.layout, goal.place)
             except TaskError:
-                self._layout = replace(self.layout, goal=None, instruction=sentence)
+                self._layout = self.layout.told(sentence, None)
                 return False
-            self._layout = replace(self.layout, goal=goal, instruction=sentence)
+            self._layout = self.layout.told(sentence, goal)
         return self.layout.goal is not None
 
     def poses(self) -> tuple[Pose, ...]:

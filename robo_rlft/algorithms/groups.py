@@ -1,0 +1,127 @@
+"""Groups of decisions as batches to learn from, and what a rollout came to.
+
+Knows rollouts and credit, nothing of losses or of how rollouts are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robo_rlft.algorithms.credit import Credit, Rewards, advantages, credited, mixed, value
+from robo_rlft.records import Observation, PickPlace, TensorRecord, concatenate
+from robo_rlft.rollout.collect import Rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupBatch(TensorRecord):
+    """K decisions for each of B observations; one forward pass of the picture serves all K."""
+
+    observation: Observation  # (B,)
+    action: PickPlace  # (B, K)
+    pick_log_prob: Tensor  # float32 (B, K), under the policy that acted
+    place_log_prob: Tensor  # float32 (B, K), under the policy that acted
+    advantage: Tensor  # float32 (B, K)
+    encoded: Any = None  # (B,), what the policy's `encode` gave when it acted; None where nobody kept it
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStats:
+    """What an iteration's rollouts came to, resampled ones included."""
+
+    rollouts: int  # scenes times K
+    decisions: int  # steps of an environment
+    episodic_return: float  # mean, of the policy as it acted
+    success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
+    mixed_groups: float  # share of groups whose K values are not all equal
+    groups: int  # scenes, or visited states with credit "state"
+
+
+def rewards(rollout: Rollout) -> Rewards:
+    """Return what a rollout was paid, (T, G, K)."""
+    steps = rollout.transitions
+    shape = (len(steps.reward), -1, rollout.samples)
+    return Rewards(
+        reward=(steps.reward * steps.valid).view(shape),
+        valid=steps.valid.view(shape),
+        terminated=steps.terminated.view(shape),
+        done=(steps.terminated | steps.truncated).view(shape),
+    )
+
+
+def mixed_groups(paid: Rewards, credit: Credit) -> Tensor:
+    """Tell which groups are not all equal: (1, G), scenes by their returns, or (T, G), states that were visited."""
+    values = credited(paid, credit)
+    return mixed(values if credit == "state" else values[:1])
+
+
+def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
+    """Return the figures of an iteration."""
+    paid = [rewards(rollout) for rollout in rollouts]
+    values = [value(one, branched=credit == "state") for one in paid]
+    groups = [_existing(one, mixed_groups(one, credit)) for one in paid]
+    return RolloutStats(
+        rollouts=sum(one.reward[0].numel() for one in paid),
+        decisions=int(sum(one.valid.sum() for one in paid)),
+        episodic_return=torch.cat([one.episodic_return for one in values]).mean().item(),
+        success=torch.cat([one.success for one in values]).mean().item(),
+        mixed_groups=torch.cat(groups).float().mean().item(),
+        groups=sum(map(len, groups)),
+    )
+
+
+def _existing(paid: Rewards, groups: Tensor) -> Tensor:
+    return groups[paid.valid[: len(groups)].any(dim=-1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Decisions of one step."""
+
+    batch: GroupBatch  # (B, K') with K' = K, or 1 for those that have a picture each
+    mixed: Tensor  # bool (B,), whether the values that a row was compared among differ
+
+
+def fold(rollout: Rollout, credit: Credit) -> list[Part]:
+    """Fold a rollout into batches of decisions with their advantages, one for each step.
+
+    Decisions that share their picture become one row of K: all first ones do, and with credit "state" all. Later ones
+    of episodes that go their own way have each their own: rows of 1.
+    """
+    paid = rewards(rollout)
+    advantage, values = advantages(paid, credit), credited(paid, credit)
+    parts = []
+    for t, encoded in enumerate(rollout.encoded):
+        step, share, first = rollout.transitions[t], rollout.sharing(t), rollout.pictures(t)
+        rows = (first[:, None] + torch.arange(share)).flatten()
+        action = PickPlace(**{n: v[rows].unflatten(0, (-1, share)) for n, v in vars(step.action).items()})
+        batch = GroupBatch(
+            observation=step.observation[first],
+            action=action,
+            pick_log_prob=step.pick_log_prob[rows].view(-1, share),
+            place_log_prob=step.place_log_prob[rows].view(-1, share),
+            advantage=advantage[t].flatten()[rows].view(-1, share),
+            encoded=encoded,
+        )
+        parts.append(Part(batch=batch, mixed=mixed(values[t])[first // rollout.samples]))
+    return parts
+
+
+def joined(parts: Sequence[Part], kept: Sequence[Tensor]) -> list[GroupBatch]:
+    """Join the kept rows of all parts that have the same number of decisions a row.
+
+    What is left out counts as zero: skipping saves time and leaves the gradient's expectation as it was.
+    """
+    found = []
+    sizes = [part.batch.advantage.shape[1] for part in parts]
+    for size in dict.fromkeys(sizes):
+        some = [(part.batch, keep) for part, keep, own in zip(parts, kept, sizes, strict=True) if own == size]
+        count, total = sum(int(keep.sum()) for _, keep in some), sum(len(keep) for _, keep in some)
+        if count:
+            whole = concatenate([batch[keep] for batch, keep in some if keep.any()])
+            found.append(replace(whole, advantage=whole.advantage * (count / total)))
+    return found

@@ -1,0 +1,124 @@
+"""A cell's file from the folders of its finished steps and evaluations.
+
+Knows what the commands leave in their folders; not how they were run.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from robo_rlft.commands.grid_plan import CellPlan, GridJob, GridPlan
+from robo_rlft.commands.runs import RUN_FILE, read_run
+from robo_rlft.data.episodes import read_episode
+from robo_rlft.evaluation.cells import Cell, CellCost, Demonstrations, Evaluation, Training, total_cost
+from robo_rlft.evaluation.files import ResultFileError
+from robo_rlft.evaluation.results import read_results
+
+EVALUATIONS = "evaluate"  # the name of their cost
+DECIMALS = 6  # of committed figures; what follows is float32's rounding
+_RETURN, _SUCCESS, _GROUPS = "rollout/episodic_return", "rollout/success", "rollout/groups"
+_STEPS = "charts/environment_steps"
+
+
+def is_finished(job: GridJob) -> bool:
+    """Tell whether a step or an evaluation is done."""
+    return (job.folder / RUN_FILE).exists() and read_run(job.folder).get("status") == "finished"
+
+
+def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
+    """Return a cell's record; all that it needs must be finished."""
+    records = {job.folder: read_run(job.folder) for job in cell.jobs}
+    cost = {folder: _cost(record) for folder, record in records.items()}
+    costs = {name: cost[job.folder] for name, job in cell.steps.items()}
+    if cell.evaluations:
+        costs[EVALUATIONS] = total_cost(
+            [cost[folder] for folder in {j.folder: None for j in cell.evaluations.values()}]
+        )
+    last = records[cell.jobs[-1].folder]  # what was at work when the figures were made, not when they were written down
+    trained = {name: job for name, job in cell.steps.items() if job.composed.command == "train"}
+    curves = {name: read_training(job) for name, job in trained.items()}
+    return Cell(
+        experiment=plan.grid.experiment,
+        title=plan.grid.title,
+        key=cell.cell.key,
+        axes=cell.cell.axes,
+        description=cell.cell.description,
+        command=plan.grid.command,
+        commit=last["commit"],
+        versions=last["versions"],
+        overrides={name: job.told for name, job in cell.steps.items()},
+        evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
+        training={name: curve for name, curve in curves.items() if curve is not None},
+        demonstrations={
+            name: read_demonstrations(job.folder)
+            for name, job in cell.steps.items()
+            if job.composed.command == "collect"
+        },
+        costs=costs,
+        total=total_cost(list(costs.values())),
+    )
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Return what an evaluation came to, the scenes with a goal alone."""
+    result = read_results(folder / "results.json")
+    scenes = result.scored
+    return Evaluation(
+        task=result.task,
+        split=result.split,
+        phase=result.phase,
+        decoding=result.decoding,
+        episodes=len(scenes),
+        seeds=tuple(scene.seed for scene in scenes),
+        successes=tuple(int(scene.successes or 0) for scene in scenes),
+        tries=result.tries,
+        returns=tuple(round(float(scene.return_ or 0.0), DECIMALS) for scene in scenes),
+        failures=dict(result.failures),
+    )
+
+
+def read_demonstrations(folder: Path) -> Demonstrations:
+    """Return what a demonstrator's episodes came to."""
+    notes = read_run(folder)["notes"]
+    steps = notes.get("environment_steps")
+    if steps is None:  # a person's clicks are not counted as they come
+        steps = sum(read_episode(path).steps for path in sorted(folder.glob("*.npz")))
+    return Demonstrations(episodes=notes["episodes"], successes=notes["successes"], environment_steps=steps)
+
+
+def read_training(job: GridJob) -> Training | None:
+    """Return the curve of a step that learned from rollouts, None for any other.
+
+    Without a column of environment steps an episode counts as one, which is exact for tasks of one step alone.
+    """
+    path = job.folder / "metrics.csv"
+    if not path.exists():
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row.get(_SUCCESS) and row.get(_RETURN)]
+        samples = int(job.composed.values["algorithm"].get("data", {}).get("samples", 1))
+        groups = [float(row.get(_GROUPS) or 0.0) for row in rows]
+        episodes = [round(sum(groups[: i + 1]) * samples) for i in range(len(groups))]
+        steps = [round(float(row.get(_STEPS) or count)) for row, count in zip(rows, episodes, strict=True)]
+        success, returns = ([round(float(row[name]), DECIMALS) for row in rows] for name in (_SUCCESS, _RETURN))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ResultFileError(f"{path}: could not read the metrics: {error}") from None
+    if not rows:
+        return None
+    if not all(map(math.isfinite, (*success, *returns))):
+        raise ResultFileError(f"{path}: expected finite numbers as {_SUCCESS} and {_RETURN}; the file is damaged")
+    return Training(
+        environment_steps=tuple(steps), episodes=tuple(episodes), success=tuple(success), returns=tuple(returns)
+    )
+
+
+def _cost(record: dict[str, float]) -> CellCost:
+    """Return a run's cost, to what repeats itself."""
+    return CellCost(
+        wall_seconds=round(record["wall_seconds"], 1),
+        cpu_seconds=round(record["cpu_seconds"], 1),
+        peak_rss_mb=round(record["peak_rss_mb"], 1),
+    )

@@ -1,0 +1,72 @@
+"""A command in a process of its own ends as it ends, and never outlives the process that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from robo_rlft.commands import child
+from robo_rlft.commands.child import ChildError, run_child
+
+PARENT = """
+from robo_rlft.commands.child import run_child
+run_child("collect", ["episodes=20000", "workspace.pixel_size=0.025", "output=demos", "threads=1"])
+"""
+
+
+def begun(folder: Path, *, most: float = 120.0) -> None:
+    """Wait until the child has written its first episodes."""
+    end = time.monotonic() + most
+    while time.monotonic() < end and not any(folder.glob("demos/*.npz")):
+        time.sleep(0.1)
+    assert any(folder.glob("demos/*.npz"))
+
+
+def gone(process: psutil.Process, *, most: float = 20.0) -> bool:
+    end = time.monotonic() + most
+    while time.monotonic() < end and alive(process):
+        time.sleep(0.05)
+    return not alive(process)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_command_that_works_returns(capfd: pytest.CaptureFixture[str]) -> None:
+    run_child("collect", ["--help"])
+    assert "usage: robo-rlft collect" in capfd.readouterr().out
+
+
+def test_a_command_that_fails_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ChildError, match="colect ended with code 2"):
+        run_child("colect", [])
+    assert "did you mean collect" in capfd.readouterr().err
+
+
+def test_a_child_that_finds_its_parent_gone_does_nothing() -> None:
+    code = subprocess.run([sys.executable, "-m", "robo_rlft.commands.child", "1", "collect", "--help"]).returncode
+    assert code == child.STOPPED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_child_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, stdout=subprocess.DEVNULL) as parent:
+        begun(tmp_path)
+        (process,) = psutil.Process(parent.pid).children()
+        os.kill(parent.pid, number)
+        parent.wait(60)
+        assert gone(process)
+    # Told in time, it wrote down what it had cost; killed, its lock is a dead process's.
+    assert (tmp_path / "demos" / "lock").exists() == (number == signal.SIGKILL)
