@@ -12,7 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from robo_rlft.driver import DriverError
 from robo_rlft.env import EnvState
 from robo_rlft.records import PickPlace
-from robo_rlft.rollout.pool import EnvPool, Instruction, Start, WorkerError
+from robo_rlft.rollout.jobs import Instruction, Start
+from robo_rlft.rollout.pool import EnvPool, WorkerError
 from robo_rlft.sim.floating import FloatingGripper
 from robo_rlft.tasks.demonstrators import Demonstrator
 from robo_rlft.tasks.task import Goal, TaskError

@@ -15,7 +15,8 @@ from robo_rlft.env import EnvState, TabletopEnv
 from robo_rlft.geometry import Workspace
 from robo_rlft.records import PickPlace
 from robo_rlft.rewards.progress import ProgressReward
-from robo_rlft.rollout.pool import Chosen, EnvPool, record_episode
+from robo_rlft.rollout.jobs import Chosen, record_episode
+from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.sim.floating import FloatingGripper
 from robo_rlft.tasks.demonstrators import Demonstrator
 from robo_rlft.tasks.stack_blocks import StackBlocks

@@ -43,13 +43,16 @@ class RolloutStats:
 
 def rewards(rollout: Rollout) -> Rewards:
     """Return what a rollout was paid, (T, G, K)."""
-    steps = rollout.transitions
-    shape = (len(steps.reward), -1, rollout.samples)
+
+    def column(name: str) -> Tensor:
+        return torch.stack([getattr(step, name).view(-1, rollout.samples) for step in rollout.transitions])
+
+    valid, terminated = column("valid"), column("terminated")
     return Rewards(
-        reward=(steps.reward * steps.valid).view(shape),
-        valid=steps.valid.view(shape),
-        terminated=steps.terminated.view(shape),
-        done=(steps.terminated | steps.truncated).view(shape),
+        reward=column("reward") * valid,
+        valid=valid,
+        terminated=terminated,
+        done=terminated | column("truncated"),
     )
 
 

@@ -29,7 +29,7 @@ from robo_rlft.language.phrases import find_phrases
 from robo_rlft.robots.acting import Seen, carry_out, check_plan, look, make_ready, primitive_for
 from robo_rlft.robots.plan import PlannedPixels, make_plan
 from robo_rlft.rollout.episode import Episode
-from robo_rlft.rollout.pool import Chosen, record_episode
+from robo_rlft.rollout.jobs import Chosen, record_episode
 
 
 def collect_by_click(

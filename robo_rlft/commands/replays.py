@@ -24,7 +24,8 @@ from robo_rlft.geometry import bin_to_angle
 from robo_rlft.language.phrases import find_phrases
 from robo_rlft.policies.transporter import TransporterPolicy
 from robo_rlft.records import Observation, PickPlace, stack
-from robo_rlft.rollout.pool import EnvPool, Instruction, Outcome, Start
+from robo_rlft.rollout.jobs import Instruction, Outcome, Start
+from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import Goal
 
 Chooser = Callable[[int, Observation], PickPlace]  # step and observation -> actions (1,)

@@ -21,7 +21,8 @@ from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_res
 from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, Policy
 from robo_rlft.rollout.collect import run_episodes
 from robo_rlft.rollout.episode import EpisodeRecord
-from robo_rlft.rollout.pool import EnvPool, Instruction
+from robo_rlft.rollout.jobs import Instruction
+from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import Goal
 
 __all__ = [

@@ -33,7 +33,7 @@ class MapHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, width, h, w) to (B, 2h, 2w)."""
-        return _MAP_GAIN * F.pixel_shuffle(self.output(F.relu(self.hidden(features))), 2)[:, 0]
+        return _MAP_GAIN * F.pixel_shuffle(self.output(F.relu(self.hidden(features), inplace=True)), 2)[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)

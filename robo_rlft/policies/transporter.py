@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robo_rlft.geometry import Workspace
-from robo_rlft.language.instruction import check_instruction
-from robo_rlft.language.phrases import Phrases, find_phrases
 from robo_rlft.models.fusion import similarity, upsample
 from robo_rlft.models.heads import MapHead, PlaceHead
 from robo_rlft.models.spec import Recorded
@@ -36,10 +32,11 @@ from robo_rlft.policies.factors import (
 )
 from robo_rlft.policies.parts import Encoded, Encoder, Fusion, PolicyMaps, Seen, Stream
 from robo_rlft.policies.places import PlaceFactor, choose_places, score_places
-from robo_rlft.records import ActionScores, Observation, PickPlace
+from robo_rlft.policies.seeing import batched, check_maps, confidence, read
+from robo_rlft.records import ActionScores, Observation, PickPlace, concatenate
 
 _HEIGHT_SCALE = 0.1  # metres; heights of a table scene become of order 1
-_SCENES = 8  # encoded at once: what comes between the layers should stay in the processor's cache
+_SCENES = 4  # seen at once by a processor: what comes between the layers should stay in its cache
 
 
 class TransporterPolicy(Recorded, nn.Module):
@@ -94,41 +91,25 @@ class TransporterPolicy(Recorded, nn.Module):
             InstructionError: A sentence does not name what to pick and where to place it.
             ValueError: The maps are not of the workspace's shape.
         """
-        scene = _batch(observation)
-        self._check(scene)
+        scene = batched(observation)
+        check_maps(scene, self.workspace)
         like = self._parameter
         color = scene.color.to(like.device)
-        some = [self.encoder.dense(part, pixel_size=self.workspace.pixel_size) for part in torch.split(color, _SCENES)]
-        dense = torch.cat(some).to(like.dtype)
-        phrases, sentence = self._read(scene.instruction)
+        parts = torch.split(color, _at_once(color))
+        dense = torch.cat([self.encoder.dense(part, pixel_size=self.workspace.pixel_size) for part in parts])
+        dense = dense.to(like.dtype)
+        phrases, sentence = read(self.encoder, scene.instruction)
         height = scene.height.to(like)
         mask = height > self.height_mask
         mask = mask | ~mask.flatten(1).any(dim=1)[:, None, None]
         return Encoded(
             image=torch.cat([color.to(like.dtype) / 255.0, height[:, None] / _HEIGHT_SCALE], dim=1),
             dense=dense,
-            phrases=phrases,
-            sentence=sentence,
+            phrases=phrases.to(like),
+            sentence=sentence.to(like),
             mask=mask,
-            confidence=self._confidence(dense, phrases, mask),
+            confidence=confidence(self.encoder, dense, phrases.to(like), mask),
         )
-
-    def _read(self, sentences: str | tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        """Return the features (B, 2, D) of both phrases and (B, D) of the sentences; equal texts are encoded once."""
-        found = [_phrases(sentence) for sentence in sentences]
-        texts = [text for p, s in zip(found, sentences, strict=True) for text in (p.pick, p.place, s)]
-        unique = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        features = self.encoder.text(list(unique)).to(self._parameter)
-        features = features[[unique[text] for text in texts]].view(len(found), 3, -1)
-        return features[:, :2], features[:, 2]
-
-    @torch.no_grad()
-    def _confidence(self, dense: Tensor, phrases: Tensor, mask: Tensor) -> Tensor:
-        """Return the lesser of the probabilities that the two phrases' things are there, (B,)."""
-        maps = similarity(dense, phrases)
-        cells = F.adaptive_max_pool2d(mask[:, None].to(maps.dtype), maps.shape[-2:]) > 0
-        best = maps.masked_fill(~cells, -1.0).flatten(2).amax(dim=2)
-        return self.encoder.presence(best).to(maps.dtype).amin(dim=1)
 
     # Maps -----------------------------------------------------------------------------------------------------------
 
@@ -215,24 +196,31 @@ class TransporterPolicy(Recorded, nn.Module):
         """
         observation = Observation.of(observation)
         scene = self._encoded(observation, encoded)
-        seen = self._perceive(scene)
         batch, count = len(scene.confidence), samples or 1
         uniform = torch.rand(2, batch, count, generator=generator, dtype=torch.float64).to(scene.confidence.device)
+        size = _at_once(scene.confidence)
+        starts = range(0, batch, size)
+        parts = [self._decide(scene[i : i + size], uniform[:, i : i + size], greedy=greedy) for i in starts]
+        decision = concatenate(parts) if len(parts) > 1 else parts[0]
+        decision = decision[:, 0] if samples is None else decision
+        return decision[0] if isinstance(observation.instruction, str) else decision
+
+    def _decide(self, scene: Encoded, uniform: Tensor, *, greedy: bool) -> FactoredDecision:
+        """Return decisions (B, K) by numbers (2, B, K) in [0, 1)."""
+        seen = self._perceive(scene)
         log_pick = log_softmax(self._pick(seen, scene), 2).flatten(1)
         index = _choose(log_pick, uniform[0], greedy=greedy)
         picks = unflatten_pixel(index, self.workspace.columns)
         chosen = choose_places(self._places(seen, picks), uniform[1], greedy=greedy)
         place = unflatten_pixel(chosen.place, self.workspace.columns)
         pick_log_prob = log_pick.gather(1, index)
-        decision = FactoredDecision(
+        return FactoredDecision(
             action=PickPlace(pick=picks, place=place, rotation=chosen.rotation),
             log_prob=pick_log_prob + chosen.log_prob,
-            confidence=scene.confidence[:, None].expand(batch, count),
+            confidence=scene.confidence[:, None].expand(index.shape),
             pick_log_prob=pick_log_prob,
             place_log_prob=chosen.log_prob,
         )
-        decision = decision[:, 0] if samples is None else decision
-        return decision[0] if isinstance(observation.instruction, str) else decision
 
     def evaluate_actions(
         self, observation: Observation, action: PickPlace, *, encoded: Encoded | None = None
@@ -283,9 +271,16 @@ class TransporterPolicy(Recorded, nn.Module):
         Raises:
             ValueError: A pixel or a rotation lies outside the maps.
         """
-        pick = flat_pixel(action.pick, self.workspace.shape)
-        flat_pixel(action.place, self.workspace.shape)  # refuses what is outside
+        flat_pixel(action.pick, self.workspace.shape)  # refuses what is outside, as do the next two
+        flat_pixel(action.place, self.workspace.shape)
         check_index(action.rotation, self.rotations, "rotation")
+        size = 2 * _at_once(encoded.confidence)
+        starts = range(0, max(1, len(encoded.confidence)), size)
+        parts = [self._compare(encoded[i : i + size], action[i : i + size], reference) for i in starts]
+        return concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _compare(self, encoded: Encoded, action: PickPlace, reference: TransporterPolicy | None) -> Comparison:
+        pick = flat_pixel(action.pick, self.workspace.shape)
         seen = self._perceive(encoded)
         log_pick = log_softmax(self._pick(seen, encoded), 2).flatten(1)
         pick_kl, theirs = torch.zeros_like(log_pick[:, 0]), None
@@ -325,18 +320,6 @@ class TransporterPolicy(Recorded, nn.Module):
             return self.encode(observation)
         return encoded[None] if encoded.confidence.ndim == 0 else encoded
 
-    def _check(self, scene: Observation) -> None:
-        expected = len(scene.instruction), *self.workspace.shape
-        if tuple(scene.height.shape) != expected or tuple(scene.color.shape) != (expected[0], 3, *expected[1:]):
-            raise ValueError(
-                f"expected {expected[0]} sentences with height maps of {expected} and colours of 3 channels for the"
-                f" policy's workspace, got height {tuple(scene.height.shape)} and colour {tuple(scene.color.shape)};"
-                " make the environment with the policy's workspace"
-            )
-        bad = int((~torch.isfinite(scene.height)).sum())
-        if bad:
-            raise ValueError(f"expected heights in metres; got {bad} that are NaN or infinite: mend them in the driver")
-
 
 def crop_cells(crop_size: float, pixel_size: float) -> int:
     """Return the least odd number of half-resolution cells that covers `crop_size` metres."""
@@ -344,13 +327,8 @@ def crop_cells(crop_size: float, pixel_size: float) -> int:
     return max(1, cells + 1 - cells % 2)
 
 
-def _batch(observation: Observation) -> Observation:
-    if not isinstance(observation.instruction, str | tuple):
-        check_instruction(observation.instruction)  # refuses it
-    if isinstance(observation.instruction, str):
-        color, height = observation.color[None], observation.height[None]
-        return Observation(color=color, height=height, instruction=(observation.instruction,))
-    return observation
+def _at_once(like: Tensor) -> int:
+    return max(1, len(like)) if like.is_cuda else _SCENES
 
 
 def _per_scene(picks: Tensor) -> Tensor:
@@ -362,8 +340,3 @@ def _choose(log_prob: Tensor, uniform: Tensor, *, greedy: bool) -> Tensor:
     if greedy:
         return log_prob.argmax(dim=1, keepdim=True).expand(uniform.shape)
     return draw(log_prob, uniform)
-
-
-@lru_cache(maxsize=4096)
-def _phrases(sentence: str) -> Phrases:
-    return find_phrases(sentence)

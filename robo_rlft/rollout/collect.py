@@ -1,6 +1,6 @@
 """Policies acting in pools of environments: rollouts for learning, episodes for judging.
 
-`collect(pool, policy, ...)` gives tensors, a `Rollout` with `Transition[T N]`; `run_episodes` gives one record an
+`collect(pool, policy, ...)` gives tensors, a `Rollout` of T `Transition[N]`; `run_episodes` gives one record an
 episode. Inference is batched in this process. Knows nothing of losses.
 """
 
@@ -18,7 +18,8 @@ from robo_rlft.env import EnvState
 from robo_rlft.policies.factors import FactoredDecision
 from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, stack
 from robo_rlft.rollout.episode import EpisodeRecord
-from robo_rlft.rollout.pool import EnvPool, Instruction, Outcome
+from robo_rlft.rollout.jobs import Instruction, Outcome
+from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import Attempt
 
 
@@ -26,7 +27,7 @@ from robo_rlft.tasks.task import Attempt
 class Rollout:
     """What `collect` gives; N = G K rows, those of a scene adjacent."""
 
-    transitions: Transition  # (T, N); what follows an episode's end has `valid` False and reward 0
+    transitions: tuple[Transition, ...]  # T of (N,); what follows an episode's end has `valid` False and reward 0
     encoded: tuple[Any, ...]  # T; what the policy's `encode` gave for the pictures of a step, see `pictures`
     samples: int  # K
     branched: bool  # the K rows of a scene share their state, and so their picture, at every step
@@ -38,7 +39,7 @@ class Rollout:
 
     def pictures(self, step: int) -> Tensor:
         """Return the rows (M,) whose pictures `encoded[step]` is of, in order: the first of those that share one."""
-        return torch.nonzero(self.transitions.valid[step, :: self.sharing(step)])[:, 0] * self.sharing(step)
+        return torch.nonzero(self.transitions[step].valid[:: self.sharing(step)])[:, 0] * self.sharing(step)
 
 
 @torch.no_grad()
@@ -89,7 +90,7 @@ def collect(
         elif live:
             live = _go_on(pool, states, pictures, live, samples=samples, rng=branch)
     return Rollout(
-        transitions=stack(steps),
+        transitions=tuple(steps),
         encoded=tuple(encodings),
         samples=samples,
         branched=branch is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,6 +123,14 @@ class FakeOutcome:
         return self.terminated
 
 
+class FakeState(NamedTuple):
+    seed: int
+    step: int
+    split: str = "seen"
+    phase: str = "train"
+    over: bool = False
+
+
 class FakePool:
     """One-step episodes that pay 1 where `pays` says so; remembers which scenes it was asked for."""
 
@@ -134,7 +142,7 @@ class FakePool:
 
     def reset(self, seeds: Sequence[int]) -> list[Any]:
         self.seeds.append(list(seeds))
-        return [SimpleNamespace(state=(seed, 0), observation=self._observation()) for seed in seeds]
+        return [SimpleNamespace(state=FakeState(seed, 0), observation=self._observation()) for seed in seeds]
 
     def step(self, states: Sequence[Any], action: PickPlace, **_: Any) -> list[FakeOutcome]:
         return [self._outcome(state, action.pick[i]) for i, state in enumerate(states)]
@@ -145,15 +153,16 @@ class FakePool:
     def close(self) -> None:
         self.closed = True
 
-    def _outcome(self, state: tuple[int, int], pick: Tensor) -> FakeOutcome:
-        seed, step = state
+    def _outcome(self, state: FakeState, pick: Tensor) -> FakeOutcome:
+        assert not state.over
         paid = self.pays(pick)
+        last = state.step + 1 >= self.max_steps
         return FakeOutcome(
-            state=(seed, step + 1),
+            state=state._replace(step=state.step + 1, over=paid or last),
             observation=self._observation(),
             reward=float(paid),
             terminated=paid,
-            truncated=not paid and step + 1 >= self.max_steps,
+            truncated=not paid and last,
             terms={"progress": float(paid)},
         )
 

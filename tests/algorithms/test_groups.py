@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robo_rlft.algorithms.groups import fold, joined, summarise
-from robo_rlft.records import Transition, stack
+from robo_rlft.records import Transition
 from robo_rlft.rollout.collect import Rollout
 from tests.algorithms.table_policy import actions, observations
 
@@ -31,7 +31,7 @@ def step(samples: int, reward: list[float], valid: list[bool]) -> Transition:
 
 def rollout(steps: list[Transition], *, samples: int = 2, branched: bool = False) -> Rollout:
     made = Rollout(
-        transitions=stack(steps), encoded=(None,) * len(steps), samples=samples, branched=branched, starts=()
+        transitions=tuple(steps), encoded=(None,) * len(steps), samples=samples, branched=branched, starts=()
     )
     encoded = tuple(made.pictures(t) for t in range(len(steps)))  # the row of each picture
     return Rollout(**{**vars(made), "encoded": encoded})

@@ -12,6 +12,7 @@ from robo_rlft.algorithms import rollouts
 from robo_rlft.algorithms.groups import GroupBatch
 from robo_rlft.algorithms.rollouts import RolloutData, scene_seed
 from robo_rlft.data.context import TrainContext
+from robo_rlft.data.decisions import read_decisions
 from robo_rlft.geometry import Workspace
 from tests.algorithms.table_policy import FakePool, TablePolicy
 
@@ -26,15 +27,16 @@ def make_data(
     *,
     policy: TablePolicy | None = None,
     seed: int = 3,
+    folder: Path = Path(),
     **options: object,
 ) -> RolloutData:
     monkeypatch.setattr(rollouts, "EnvPool", lambda **_: pool)
     context = TrainContext(
         policy=policy or TablePolicy(),
-        workspace=Workspace(),
+        workspace=Workspace(x_min=0.0, x_max=0.3, y_min=0.0, y_max=0.3, pixel_size=0.1),  # 3 x 3
         make_env=lambda: None,  # type: ignore[arg-type,return-value]
         data_dir=None,
-        run_dir=Path(),
+        run_dir=folder,
         seed=seed,
         workers=0,
     )
@@ -142,6 +144,28 @@ def test_what_was_encoded_to_act_is_kept_for_its_own_decisions(monkeypatch: pyte
     assert wide.encoded.shape == (len(wide.advantage),)
     assert single.encoded.shape == (len(single.advantage),)
     assert len(set(wide.encoded.tolist())) == len(wide.advantage)  # a different picture each
+
+
+@pytest.mark.parametrize("credit", ["episode", "to_go", "state"])
+def test_decisions_that_were_paid_for_are_recorded_whatever_the_credit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credit: str
+) -> None:
+    pool = FakePool(pays=left, max_steps=2)
+    data = make_data(pool, monkeypatch, folder=tmp_path, record=True, credit=credit, max_resample=1)
+    batches(data)
+    (shard,) = read_decisions(tmp_path / "decisions")
+    assert (shard.iteration, shard.split, shard.phase, shard.rotations) == (0, "seen", "train", 2)
+    assert (shard.pick[:, 1] == 0).all()
+    assert (shard.rewards == 1.0).all()
+    assert {int(seed) for seed in shard.seed} <= {seed for seeds in pool.seeds for seed in seeds}
+    assert data.stats is not None
+    if credit != "state":  # an episode ends when it is paid, so each success is one decision
+        assert len(shard) == round(data.stats.success * data.stats.rollouts)
+
+
+def test_nothing_is_recorded_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches(make_data(FakePool(pays=left), monkeypatch, folder=tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_longer_episodes_give_rows_of_one_decision_beside_rows_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:

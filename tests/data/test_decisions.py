@@ -15,7 +15,7 @@ from robo_rlft.data.archive import EpisodeError, metres
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.decisions import DecisionData, Decisions, paid_decisions, read_decisions, write_decisions
 from robo_rlft.geometry import Workspace
-from robo_rlft.records import Observation, PickPlace, Transition, stack
+from robo_rlft.records import Observation, PickPlace, Transition
 from robo_rlft.rollout.collect import Rollout
 
 GRID = Workspace(x_min=0.0, x_max=0.3, y_min=0.0, y_max=0.4, pixel_size=0.1)  # 4 x 3
@@ -50,7 +50,7 @@ def rollout(steps: list[Transition], *, split: str = "seen", phase: str = "train
     scenes = len(steps[0].reward) // 2
     starts = tuple(SimpleNamespace(seed=70 + i, split=split, phase=phase) for i in range(scenes))
     return Rollout(
-        transitions=stack(steps),
+        transitions=tuple(steps),
         encoded=(None,) * len(steps),
         samples=2,
         branched=False,

@@ -18,7 +18,7 @@ from robo_rlft.evaluation.results import EvaluationResult
 from robo_rlft.evaluation.statistics import bootstrap_mean
 from robo_rlft.records import Decision, Observation, PickPlace, Policy
 from robo_rlft.rollout.episode import EpisodeRecord
-from robo_rlft.rollout.pool import Instruction
+from robo_rlft.rollout.jobs import Instruction
 from robo_rlft.tasks.task import Goal
 
 ANYTHING = cast(Any, object())  # the fake runner looks at neither pool nor policy

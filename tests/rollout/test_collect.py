@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
+from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, stack
 from robo_rlft.rollout.collect import Rollout, collect, run_episodes
 from robo_rlft.rollout.episode import FAILURES
 from robo_rlft.rollout.pool import EnvPool
@@ -56,7 +56,7 @@ def rollout(pool: EnvPool, seed: int = 0, *, branch: int | None = None) -> Rollo
 
 def test_a_rollout_has_time_first_and_a_scenes_episodes_adjacent(pool: EnvPool) -> None:
     made = rollout(pool)
-    data = made.transitions
+    data = stack(made.transitions)
     assert data.reward.shape == (2, 6)  # two steps, three scenes of two episodes
     assert data.group[0].tolist() == [0, 0, 1, 1, 2, 2]
     assert data.observation.color.shape == (2, 6, 3, 160, 80)
@@ -66,22 +66,29 @@ def test_a_rollout_has_time_first_and_a_scenes_episodes_adjacent(pool: EnvPool) 
     assert [made.pictures(t).tolist() for t in (0, 1)] == [[0, 2, 4], [0, 1, 2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize("branch", [None, 0])
+def test_every_decision_is_made_on_the_picture_of_its_own_row(pool: EnvPool, branch: int | None) -> None:
+    for step in rollout(pool, branch=branch).transitions:
+        row, column = step.action.pick.T
+        assert (step.observation.height[torch.arange(6), row, column] > 0.03).all()  # where the policy picks
+
+
 def test_an_episode_is_truncated_at_its_last_step_only(pool: EnvPool) -> None:
-    data = rollout(pool).transitions
+    data = stack(rollout(pool).transitions)
     assert data.valid.all()
     assert not data.truncated[0].any()
     assert (data.truncated | data.terminated)[1].all()
 
 
 def test_the_same_generator_gives_the_same_rollout(pool: EnvPool) -> None:
-    first, second, other = (made.transitions for made in (rollout(pool), rollout(pool), rollout(pool, seed=1)))
+    first, second, other = (stack(made.transitions) for made in (rollout(pool), rollout(pool), rollout(pool, seed=1)))
     assert torch.equal(first.action.pick, second.action.pick) and torch.equal(first.reward, second.reward)
     assert not torch.equal(first.action.pick, other.action.pick)
 
 
 def test_a_branched_scene_goes_on_from_one_of_its_outcomes_for_all_of_its_decisions(pool: EnvPool) -> None:
     made = rollout(pool, branch=0)
-    plain, data = rollout(pool).transitions, made.transitions
+    plain, data = stack(rollout(pool).transitions), stack(made.transitions)
     assert [made.pictures(t).tolist() for t in (0, 1)] == [[0, 2, 4], [0, 2, 4]]
     assert torch.equal(data.action.pick[0], plain.action.pick[0])
     chosen = []
@@ -92,9 +99,9 @@ def test_a_branched_scene_goes_on_from_one_of_its_outcomes_for_all_of_its_decisi
         same = [torch.equal(seen[0], outcome) for outcome in outcomes]
         assert any(same)
         chosen.append(same)
-    others = [rollout(pool, branch=branch).transitions.observation.height[1] for branch in range(1, 5)]
+    others = [rollout(pool, branch=branch).transitions[1].observation.height for branch in range(1, 5)]
     assert not all(torch.equal(other, data.observation.height[1]) for other in others)
-    assert torch.equal(rollout(pool, branch=0).transitions.action.pick, data.action.pick)
+    assert torch.equal(stack(rollout(pool, branch=0).transitions).action.pick, data.action.pick)
 
 
 def test_a_scene_without_an_outcome_to_go_on_from_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +114,7 @@ def test_a_scene_without_an_outcome_to_go_on_from_is_over(monkeypatch: pytest.Mo
         generator=torch.Generator().manual_seed(0),
         branch=np.random.default_rng(0),
     )
-    data = made.transitions
+    data = stack(made.transitions)
     over = data.terminated | data.truncated
     for t in range(1, len(data.reward)):
         valid = data.valid[t].view(20, 3)
