@@ -15,7 +15,6 @@ import numpy as np
 
 from robo_rlft.driver import Pose
 from robo_rlft.geometry import quaternion_yaw, rotate_xy
-from robo_rlft.language.vocabulary import SEEN_COLORS, UNSEEN_COLORS, held_out_pair
 from robo_rlft.records import BodySpec
 from robo_rlft.tasks.bodies import stands
 from robo_rlft.tasks.failures import carry_failure, first_moved, last_failure
@@ -24,7 +23,7 @@ from robo_rlft.tasks.novel import THICK_WALL, novel_fixture, novel_piece
 from robo_rlft.tasks.objects import FOOTPRINT_RADIUS, make_fixture, make_object
 from robo_rlft.tasks.outlines import CLEARANCE, FLOOR_HEIGHT, OUTLINES, WALL_THICKNESS
 from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
-from robo_rlft.tasks.words import say
+from robo_rlft.tasks.words import color_pair, say
 
 SEATED = 0.003  # metres that its underside may be off the fixture's floor; on the walls it lies 8 mm higher
 _LURES = {"elbow": "block", "bar": "block", "block": "bar"}
@@ -73,7 +72,7 @@ class BlockInsertion(Task):
 
     def layout(self, *, split: str, rng: np.random.Generator) -> Layout:
         """Draw a scene; see `Task.layout`."""
-        pick, place = _colors(split, rng)
+        pick, place = color_pair(split, rng=rng)
         names = [(pick, self.shape), (place, "fixture"), (place, self.shape), (pick, "fixture")]
         names += [(pick, _LURES[self.shape]), (place, "bowl")]
         names = names[: 2 + self.distractors]
@@ -171,11 +170,3 @@ class BlockInsertion(Task):
     def _radius(self, shape: str) -> float:
         # Room for the thickest walls in every split, so that scenes are equally crowded.
         return self.outline.fixture_radius(THICK_WALL) if shape == "fixture" else FOOTPRINT_RADIUS[shape]
-
-
-def _colors(split: str, rng: np.random.Generator) -> tuple[str, str]:
-    words = UNSEEN_COLORS if split == "unseen" else SEEN_COLORS
-    pairs = [(a, b) for a in words for b in words if a != b]
-    if split != "unseen":
-        pairs = [pair for pair in pairs if held_out_pair(*pair) == (split == "combinations")]
-    return pairs[int(rng.integers(len(pairs)))]

@@ -16,7 +16,7 @@ import numpy as np
 from robo_rlft.driver import Pose
 from robo_rlft.language.paraphrases import PLURAL_PARAPHRASES
 from robo_rlft.language.templates import PLURAL_TEMPLATES
-from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS, UNSEEN_COLORS, held_out_pair
+from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS
 from robo_rlft.records import BodySpec
 from robo_rlft.tasks.bodies import middle
 from robo_rlft.tasks.failures import carry_failure, first_moved, last_failure
@@ -24,7 +24,7 @@ from robo_rlft.tasks.layout import scatter
 from robo_rlft.tasks.novel import novel_look
 from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
 from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
-from robo_rlft.tasks.words import say, with_synonyms
+from robo_rlft.tasks.words import color_pair, say, with_synonyms
 
 MAX_SCALE = 1.25  # of a novel look; room is kept for it in every split, so that scenes are equally crowded
 
@@ -56,7 +56,7 @@ class PutBlockInBowl(Task):
 
     def layout(self, *, split: str, rng: np.random.Generator) -> Layout:
         """Draw a scene; see `Task.layout`."""
-        pick, place = _colors(split, rng)
+        pick, place = color_pair(split, rng=rng)
         names = [(pick, "block")] * self.blocks + [(place, "bowl")] * self.blocks
         names += _distractors(split, pick, place, rng)[: self.distractors]
         make = _novel(rng) if split == "novel" else _plain
@@ -135,14 +135,6 @@ def _plain(color: str, shape: str) -> BodySpec:
 
 def _novel(rng: np.random.Generator) -> Callable[[str, str], BodySpec]:
     return lambda color, shape: novel_look(shape, color, rng=rng)
-
-
-def _colors(split: str, rng: np.random.Generator) -> tuple[str, str]:
-    words = UNSEEN_COLORS if split == "unseen" else SEEN_COLORS
-    pairs = [(a, b) for a in words for b in words if a != b]
-    if split != "unseen":
-        pairs = [pair for pair in pairs if held_out_pair(*pair) == (split == "combinations")]
-    return pairs[int(rng.integers(len(pairs)))]
 
 
 def _radius(shape: str) -> float:

@@ -1,4 +1,4 @@
-"""How tasks say their goals: in templates, or in held-out ones with synonyms in the split `paraphrase`.
+"""The words of a goal: its colours, and how tasks say it, in templates or, in the split `paraphrase`, held-out ones.
 
 Knows names of tasks and of bodies, nothing of scenes.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from robo_rlft.language.paraphrases import PARAPHRASES
 from robo_rlft.language.templates import TEMPLATES
-from robo_rlft.language.vocabulary import SYNONYMS
+from robo_rlft.language.vocabulary import SEEN_COLORS, SYNONYMS, UNSEEN_COLORS, held_out_pair
 from robo_rlft.tasks.task import Goal
 
 
@@ -32,3 +32,12 @@ def with_synonyms(phrase: str, *, rng: np.random.Generator) -> str:
     """Replace each word by itself or one of its synonyms, all equally likely."""
     words = [str(rng.choice((word, *SYNONYMS[word]))) if word in SYNONYMS else word for word in phrase.split()]
     return " ".join(words)
+
+
+def color_pair(split: str, *, rng: np.random.Generator) -> tuple[str, str]:
+    """Draw the colour of what is picked and that of its target; the pairs of `combinations` are in no other split."""
+    words = UNSEEN_COLORS if split == "unseen" else SEEN_COLORS
+    pairs = [(a, b) for a in words for b in words if a != b]
+    if split != "unseen":
+        pairs = [pair for pair in pairs if held_out_pair(*pair) == (split == "combinations")]
+    return pairs[int(rng.integers(len(pairs)))]
