@@ -125,6 +125,7 @@ def joined(parts: Sequence[Part], kept: Sequence[Tensor]) -> list[GroupBatch]:
         some = [(part.batch, keep) for part, keep, own in zip(parts, kept, sizes, strict=True) if own == size]
         count, total = sum(int(keep.sum()) for _, keep in some), sum(len(keep) for _, keep in some)
         if count:
-            whole = concatenate([batch[keep] for batch, keep in some if keep.any()])
+            pieces = [batch if keep.all() else batch[keep] for batch, keep in some if keep.any()]
+            whole = pieces[0] if len(pieces) == 1 else concatenate(pieces)
             found.append(replace(whole, advantage=whole.advantage * (count / total)))
     return found

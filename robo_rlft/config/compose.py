@@ -5,6 +5,7 @@ Knows files and names, not what the values mean: `nodes.py` checks those against
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
@@ -16,11 +17,12 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from robo_rlft.config.errors import ConfigError, did_you_mean
@@ -97,7 +99,7 @@ def compose(command: str, overrides: Sequence[str] = (), *, config_dirs: Sequenc
     trust = next((o.value() for o in reversed(parsed) if o.key_or_group == "trust"), ())
     names = tuple(str(t) for t in (trust if isinstance(trust, list | tuple) else [trust]))
     values = [_placed(o, base, command, usable, names) for o in parsed if o not in choices]
-    composed = _compose(command, [*(str(o.input_line) for o in choices), *values], folders)
+    composed = _compose(command, [str(o.input_line) for o in choices], folders, values)
     return Composed(
         command=command,
         values=composed,
@@ -221,13 +223,16 @@ def _accepted(node: Any, trust: Sequence[str]) -> tuple[str, ...]:
         return ()
 
 
-@functools.lru_cache(maxsize=1024)  # a grid composes hundreds
-def _compose_cached(command: str, overrides: tuple[str, ...], folders: tuple[Path, ...]) -> dict[str, Any]:
-    search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
+def _compose(
+    command: str, choices: Sequence[str], folders: tuple[Path, ...], overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the config that the choices of options and the overrides of values make, as plain values."""
+    if command not in commands_with_config():
+        raise ConfigError(f"there is no conf/{command}.yaml; there are: {', '.join(commands_with_config())}")
     try:
-        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            config = hydra_compose(config_name=command, overrides=[*search, *overrides])
-            values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        config = copy.deepcopy(_chosen(command, tuple(choices), folders))
+        ConfigLoaderImpl._apply_overrides_to_config(_parse(overrides), config)
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"the config of '{command}' does not compose: {inspect.cleandoc(str(error))}") from error
     if not isinstance(values, dict):
@@ -235,17 +240,11 @@ def _compose_cached(command: str, overrides: tuple[str, ...], folders: tuple[Pat
     return {str(key): value for key, value in values.items()}
 
 
-def _compose(command: str, overrides: Sequence[str], folders: tuple[Path, ...]) -> dict[str, Any]:
-    if command not in commands_with_config():
-        raise ConfigError(f"there is no conf/{command}.yaml; there are: {', '.join(commands_with_config())}")
-    values: dict[str, Any] = _copy(_compose_cached(command, tuple(overrides), folders))
-    return values
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
+@functools.lru_cache(maxsize=256)  # a grid composes hundreds of configs from few choices, and Hydra takes 0.1 s for one
+def _chosen(command: str, choices: tuple[str, ...], folders: tuple[Path, ...]) -> DictConfig:
+    search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
+    with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        return hydra_compose(config_name=command, overrides=[*search, *choices])
 
 
 def _first_line(error: Exception) -> str:

@@ -23,7 +23,7 @@ from robo_rlft.models.heads import PlaceParts, convolve, correlate_by_fft, direc
 from robo_rlft.records import TensorRecord, concatenate, stack
 
 _NUMBERS = 2**19  # of maps that are there at once, where one map is not larger: what fits into a processor's cache
-_SHORT = 16  # runs of numbers below which a copy between types is faster in two steps
+_SHORT = 16  # runs of numbers below which copies between types, and sums with what is repeated, go in two steps
 _NOWHERE = -1e9  # the logit of a pixel that pads an odd grid: finite, so that 0 times it is 0
 
 
@@ -198,10 +198,12 @@ def _each(values: Tensor) -> Tensor:
 
 def _logits(fits: Tensor, bias: Tensor) -> Tensor:
     """Return logits (G, P, R) of fits (P, G, R) and a bias (P,), in the bias's type."""
-    whole = fits.to(bias.dtype) if fits.shape[2] < _SHORT else fits
     pixels, count, rotations = fits.shape
     logits = torch.empty(count, pixels, rotations, dtype=bias.dtype, device=bias.device)
-    return logits.copy_(whole.transpose(0, 1)).add_(bias[:, None])
+    if rotations >= _SHORT:
+        return logits.copy_(fits.transpose(0, 1)).add_(bias[:, None])
+    logits.copy_(fits.to(bias.dtype).transpose(0, 1)).flatten(1).add_(bias.repeat_interleave(rotations))
+    return logits
 
 
 def _unspread(values: Tensor, out: Tensor) -> None:
