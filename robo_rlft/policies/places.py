@@ -213,7 +213,7 @@ def _exp_(values: Tensor) -> Tensor:
 
     exp takes thirty times as long where its results are too small for a normal float32.
     """
-    return F.threshold_(values.clamp_(min=_LEAST).exp_(), 2.0 * math.exp(_LEAST), 0.0)
+    return torch.threshold_(values.clamp_(min=_LEAST).exp_(), 2.0 * math.exp(_LEAST), 0.0)
 
 
 def _unspread(values: Tensor, out: Tensor) -> None:
