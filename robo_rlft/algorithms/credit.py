@@ -1,8 +1,8 @@
 """Which decision is credited with which reward, and how good the policy was, from groups of rollouts.
 
 Pure functions of tensors (T, G, K): T steps, G scenes, K decisions of a scene at the same step. Knows nothing of
-policies or environments. Baselines and skipped groups never bias a gradient: a baseline is made of the other K - 1
-decisions' rewards, and what is skipped has an advantage of 0.
+policies or environments. Baselines and skipped groups never bias the return's gradient: a baseline is made of the
+other K - 1 decisions' rewards, and what is skipped has an advantage of 0.
 """
 
 from __future__ import annotations

@@ -117,7 +117,8 @@ def fold(rollout: Rollout, credit: Credit) -> list[Part]:
 def joined(parts: Sequence[Part], kept: Sequence[Tensor]) -> list[GroupBatch]:
     """Join the kept rows of all parts that have the same number of decisions a row.
 
-    What is left out counts as zero: skipping saves time and leaves the gradient's expectation as it was.
+    What is left out counts as zero for the return: skipping saves time and leaves that gradient's expectation as it
+    was. The KL is averaged over what is kept, so it holds the policy back the more, the fewer groups differ.
     """
     found = []
     sizes = [part.batch.advantage.shape[1] for part in parts]

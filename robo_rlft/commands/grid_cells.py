@@ -49,6 +49,8 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         commit=last["commit"],
         versions=last["versions"],
         overrides={name: job.told for name, job in cell.steps.items()},
+        evaluation_overrides={name: job.told for name, job in cell.evaluations.items()},
+        commits={name: records[job.folder]["commit"] for name, job in cell.steps.items()},
         evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
         training={name: curve for name, curve in curves.items() if curve is not None},
         demonstrations={
@@ -99,8 +101,11 @@ def read_training(job: GridJob) -> Training | None:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get(_SUCCESS) and row.get(_RETURN)]
-        samples = int(job.composed.values["algorithm"].get("data", {}).get("samples", 1))
+        data = job.composed.values["algorithm"].get("data", {})
+        samples = int(data.get("samples", 1))
         groups = [float(row.get(_GROUPS) or 0.0) for row in rows]
+        if data.get("credit") == "state":  # there a group is a visited state, of which an episode has several
+            groups = [float(data["scenes"])] * len(rows)
         episodes = [round(sum(groups[: i + 1]) * samples) for i in range(len(groups))]
         steps = [round(float(row.get(_STEPS) or count)) for row, count in zip(rows, episodes, strict=True)]
         success, returns = ([round(float(row[name]), DECIMALS) for row in rows] for name in (_SUCCESS, _RETURN))

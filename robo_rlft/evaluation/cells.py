@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +46,7 @@ class Training:
     """A learning curve of RL: one entry an iteration, the counts cumulative."""
 
     environment_steps: tuple[int, ...]
-    episodes: tuple[int, ...]
+    episodes: tuple[int, ...]  # what the environment steps amount to where decisions branch off one episode
     success: tuple[float, ...]  # share of the iteration's rollouts
     returns: tuple[float, ...]  # mean return of the iteration's rollouts; `return` in the file
 
@@ -79,14 +79,16 @@ class Cell:
     axes: dict[str, str]  # axis -> value
     description: str
     command: str  # that filled it
-    commit: str | None
+    commit: str | None  # of the last evaluation, like the versions
     versions: dict[str, str]
-    overrides: dict[str, tuple[str, ...]]  # step -> its overrides
+    overrides: dict[str, tuple[str, ...]]  # step -> its overrides; the last step made what was evaluated
     evaluations: dict[str, Evaluation]
     training: dict[str, Training]  # step -> curve, of those that learned from rollouts
     demonstrations: dict[str, Demonstrations]  # step -> count
     costs: dict[str, CellCost]  # step -> cost; all evaluations together as "evaluate"
     total: CellCost  # every step once; the greatest memory
+    evaluation_overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluation -> its overrides
+    commits: dict[str, str | None] = field(default_factory=dict)  # step -> the code that ran it
 
 
 @dataclass(frozen=True, kw_only=True)

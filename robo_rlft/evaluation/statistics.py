@@ -93,6 +93,33 @@ def crossed_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RESA
     return Interval(mean=mean, low=min(mean, float(low)), high=max(mean, float(high)))
 
 
+def success_interval(
+    values: npt.ArrayLike, seed: int, *, resample_seeds: bool = False, resamples: int = RESAMPLES
+) -> Interval:
+    """Return the mean success of rates `values` (seeds, scenes) with an interval that is never of no width.
+
+    Scenes are resampled, jointly over the seeds or together with them. Where nothing failed, or everything, resampling
+    shows no spread: Wilson's interval for as many trials as there are scenes takes its place.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.size and ((x == 0).all() or (x == 1).all()):
+        return wilson(int(x.flat[0]) * x.shape[-1], x.shape[-1])
+    resample = crossed_bootstrap if resample_seeds else clustered_bootstrap
+    return resample(x, seed, resamples=resamples)
+
+
+def difference_interval(a: npt.ArrayLike, b: npt.ArrayLike, seed: int, *, resample_seeds: bool = False) -> Interval:
+    """Return the mean of a - b of rates (seeds, scenes) on the same scenes, with an interval that has a width.
+
+    Where no scene differs, the difference is at most the share of scenes that would: Wilson's bound of 0 of them.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.size and x.shape == y.shape and (x == y).all():
+        most = wilson(0, x.shape[-1]).high
+        return Interval(mean=0.0, low=-most, high=most)
+    return crossed_bootstrap(x - y, seed) if resample_seeds else paired_bootstrap(x, y, seed)
+
+
 def pass_at_k(successes: npt.ArrayLike, tries: int, k: int) -> npt.NDArray[np.float64]:
     """Return the chance that at least one of k tries succeeds, estimated without bias from `tries` of them.
 

@@ -57,6 +57,8 @@ CELL = Cell(
     demonstrations={"demonstrations": Demonstrations(episodes=3, successes=2, environment_steps=5)},
     costs={"rl": COST},
     total=COST,
+    evaluation_overrides={"seen": ("split=seen",)},
+    commits={"rl": "abc"},
 )
 GRID = Grid(
     experiment="table",

@@ -12,8 +12,10 @@ from robo_rlft.evaluation.statistics import (
     bootstrap_mean,
     clustered_bootstrap,
     crossed_bootstrap,
+    difference_interval,
     paired_bootstrap,
     pass_at_k,
+    success_interval,
     wilson,
 )
 
@@ -116,6 +118,23 @@ def test_with_one_seed_resampling_seeds_changes_nothing_but_the_draws() -> None:
     assert (one.low, one.high) == pytest.approx((scenes.low, scenes.high), abs=0.011)  # two steps of 1 / 200
     with pytest.raises(ValueError, match=r"\(seeds, scenes\)"):
         crossed_bootstrap(values, seed=0)
+
+
+def test_a_success_that_never_varied_keeps_a_width() -> None:
+    for seeds in (1, 3):  # of as many scenes: seeds that agree tell nothing of other scenes
+        for resample_seeds in (False, True):
+            assert success_interval(np.ones((seeds, 20)), 0, resample_seeds=resample_seeds) == wilson(20, 20)
+            assert success_interval(np.zeros((seeds, 20)), 0, resample_seeds=resample_seeds) == wilson(0, 20)
+    varied = [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
+    assert success_interval(varied, 0) == clustered_bootstrap(varied, 0)
+    assert success_interval(varied, 0, resample_seeds=True) == crossed_bootstrap(varied, 0)
+
+
+def test_a_difference_that_never_showed_keeps_a_width() -> None:
+    same = np.ones((3, 20))
+    found = difference_interval(same, same, 0)
+    assert (found.mean, found.low, found.high) == (0.0, -wilson(0, 20).high, wilson(0, 20).high)
+    assert difference_interval(same, np.zeros((3, 20)), 0).mean == 1.0
 
 
 def test_pass_at_k_is_the_share_of_choices_that_hold_a_success() -> None:

@@ -21,7 +21,13 @@ from robo_rlft.evaluation.figures import COLORS, MARKERS, STYLE
 # Methods keep their colours from figure to figure.
 FIXED = ("bc", "rl", "scratch")
 WORDS = {"bc": "BC", "rl": "RL", "cliport": "CLIPort"}
-NAMES = {"rl": "BC + RL", "scratch": "RL from scratch", "zero_shot": "zero-shot", "k_shot": "k-shot"}
+NAMES = {
+    "rl": "BC + RL",
+    "scratch": "RL without demonstrations",
+    "scratch_random_encoder": "RL from scratch",
+    "zero_shot": "zero-shot",
+    "k_shot": "k-shot",
+}
 UNIT = re.compile(r"(\d)(mm|cm|deg)\b")  # a value such as noisy_8mm
 GRAY = "#555555"
 PANEL = 3.4  # inches

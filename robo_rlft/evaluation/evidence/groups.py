@@ -15,7 +15,7 @@ import numpy.typing as npt
 from robo_rlft.evaluation.cells import Cell, Evaluation, FilledGrid, PlannedCell
 from robo_rlft.evaluation.evidence.drawing import line_name
 from robo_rlft.evaluation.files import ResultFileError
-from robo_rlft.evaluation.statistics import Interval, clustered_bootstrap, crossed_bootstrap
+from robo_rlft.evaluation.statistics import Interval, success_interval
 
 TASK, METHOD, SEED = "task", "method", "seed"
 INTERVAL = "95 % interval: scenes resampled, jointly over the seeds"
@@ -50,6 +50,7 @@ class Estimate:
     by_seed: dict[str, float]
     planned: int  # seeds that there should be
     scenes: int
+    seedless: bool = False  # nothing was learned, so that every seed came to the same on every scene
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +59,7 @@ class Estimate:
             "by_seed": self.by_seed,
             "seeds_planned": self.planned,
             "scenes": self.scenes,
+            "seedless": self.seedless,
         }
 
 
@@ -157,12 +159,14 @@ def estimate(group: Group, evaluation: str) -> Estimate | None:
     if not cells:
         return None
     values = rates(cells, evaluation)
+    seedless = not any(cell.training for cell in cells) and len(values) > 1 and bool((values == values[0]).all())
     return Estimate(
-        success=clustered_bootstrap(values, seed=0),
-        with_seeds=crossed_bootstrap(values, seed=0),
+        success=success_interval(values, seed=0),
+        with_seeds=success_interval(values[:1] if seedless else values, seed=0, resample_seeds=True),
         by_seed={cell.axes.get(SEED, ""): float(row.mean()) for cell, row in zip(cells, values, strict=True)},
         planned=group.planned,
         scenes=values.shape[1],
+        seedless=seedless,
     )
 
 

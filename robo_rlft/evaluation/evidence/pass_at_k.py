@@ -20,7 +20,7 @@ from robo_rlft.evaluation.evidence.groups import (
     tasks_of,
     varying,
 )
-from robo_rlft.evaluation.statistics import Interval, clustered_bootstrap
+from robo_rlft.evaluation.statistics import Interval, success_interval
 from robo_rlft.evaluation.statistics import pass_at_k as unbiased
 
 RESAMPLES = 2000  # of each k; there may be a hundred
@@ -85,6 +85,6 @@ def chances(group: Group, evaluation: str) -> list[Interval]:
     )
     tries = min(e.tries for e in found)
     return [
-        clustered_bootstrap([unbiased(e.successes, e.tries, k) for e in found], seed=0, resamples=RESAMPLES)
+        success_interval([unbiased(e.successes, e.tries, k) for e in found], seed=0, resamples=RESAMPLES)
         for k in range(1, tries + 1)
     ]

@@ -25,9 +25,10 @@ from robo_rlft.evaluation.tables import Pair
 COLUMN, ROW = 2.1, 0.36  # inches of the forest plot
 LEGEND = (
     "Success: mean over seeds, with the 95 % interval over scenes (bootstrap of scenes, jointly over the seeds: how "
-    "sure the mean is for these seeds). In square brackets of differences: seeds are resampled too. Costs: mean over "
-    "seeds of what the row takes from nothing, steps that rows share counted in each; peak memory: the greatest of all "
-    "seeds."
+    "sure the mean is for these seeds; Wilson's where every episode came to the same). In square brackets of "
+    "differences: seeds are resampled too, and few seeds still tell too little of others. *Worse* is judged by scenes "
+    "alone, a gain with seeds resampled too. Costs: mean over seeds of what the row takes from nothing, steps that "
+    "rows share counted in each; peak memory: the greatest of all seeds."
 )
 
 

@@ -45,7 +45,7 @@ def training(groups: Sequence[Group]) -> Drawn:
     Raises:
         ValueError: No cell did.
     """
-    learned = [group for group in groups if any(cell.training for cell in group.cells)]
+    learned = [group for group in groups if any(_learned(cell) for cell in group.cells)]
     if not learned:
         raise ValueError("expected cells with curves of RL, found none yet")
     varied = varying(learned, leave_out=(TASK,))
@@ -84,7 +84,7 @@ def training(groups: Sequence[Group]) -> Drawn:
 
 
 def _line(group: Group, varied: Sequence[str]) -> Line:
-    cells = [cell for cell in group.cells if cell.training]
+    cells = [cell for cell in group.cells if _learned(cell)]
     return Line(
         task=group.axes.get(TASK, ""),
         label=label_of(group, varied),
@@ -93,6 +93,11 @@ def _line(group: Group, varied: Sequence[str]) -> Line:
         planned=group.planned,
         demonstration_steps=float(np.mean([_offset(cell) for cell in cells])),
     )
+
+
+def _learned(cell: Cell) -> bool:
+    """Tell whether RL made the cell's checkpoint: what only started from RL's, or from its rollouts, has no curve."""
+    return bool(cell.training) and list(cell.overrides)[-1] in cell.training
 
 
 def _offset(cell: Cell) -> int:

@@ -35,6 +35,7 @@ class Contents:
     training: dict[str, Training] = field(default_factory=dict)
     demonstrations: dict[str, Demonstrations] = field(default_factory=dict)
     costs: dict[str, CellCost] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()  # the last made the checkpoint; without any, those that learned from rollouts
 
 
 def seen(
@@ -79,7 +80,7 @@ def filled(folder: Path, axes: Mapping[str, Sequence[str]], contents: Callable[[
                 command="robo-rlft run experiment=tiny",
                 commit="abc",
                 versions={},
-                overrides={},
+                overrides=dict.fromkeys(holds.steps or holds.training, ()),
                 evaluations=holds.evaluations,
                 training=holds.training,
                 demonstrations=holds.demonstrations,

@@ -35,7 +35,17 @@ def test_a_training_curve_begins_after_the_demonstrations(tmp_path: Path) -> Non
     assert (from_bc["x"], scratch["x"]) == ((18, 26), (8, 16))
     assert from_bc["demonstration_steps"] == 10
     assert from_bc["low"][0] < 0.25 < from_bc["high"][0]  # one seed: Wilson's interval of 4 rollouts
-    assert legend(drawn.figure) == ["BC + RL", "RL from scratch"]
+    assert legend(drawn.figure) == ["BC + RL", "RL without demonstrations"]
+
+
+def test_what_only_started_from_rl_has_no_curve_of_its_own(tmp_path: Path) -> None:
+    curve = Training(environment_steps=(8, 16), episodes=(4, 8), success=(0.25, 0.5), returns=(0.3, 0.6))
+
+    def contents(axes: Axes) -> Contents:
+        return Contents(training={"rl": curve}, steps=("bc", "rl", "filtered_bc")[: 2 + (axes["method"] != "rl")])
+
+    grid = filled(tmp_path, {"task": ["stack"], "method": ["rl", "filtered_bc"], "seed": ["0"]}, contents)
+    assert [line["line"] for line in training(groups_of(grid)).data["lines"]] == ["rl"]
 
 
 def test_curves_of_seeds_are_joined_over_the_steps_that_all_have() -> None:

@@ -66,7 +66,7 @@ def test_that_nothing_is_worse_and_that_nothing_is_shown_is_told_too(tmp_path: P
     same = groups_of(filled(tmp_path, AXES, lambda _: of(seen(*HALF))))
     assert evidence_table(same).notes == (
         "In none of 1 comparison is BC + RL worse than BC beyond the interval.",
-        "Not shown to differ: stack, seen: BC + RL minus BC is +0.00 (+0.00 to +0.00)",
+        "Not shown to differ: stack, seen: BC + RL minus BC is +0.00 (-0.09 to +0.09) [-0.09 to +0.09]",
     )
 
 
@@ -90,7 +90,7 @@ def test_markdown_has_a_line_a_row_and_marks_what_is_worse(groups: tuple[Group, 
     lines = markdown(evidence_table(groups)).splitlines()
     assert "### stack" in lines
     rl = next(line for line in lines if line.startswith("| BC + RL |"))
-    assert rl == "| BC + RL | 1.00 (1.00 to 1.00) | 0.00 (0.00 to 0.00) | 1 of 2 | 0 | 0 | 0 |"
+    assert rl == "| BC + RL | 1.00 (0.91 to 1.00) | 0.00 (0.00 to 0.09) | 1 of 2 | 0 | 0 | 0 |"
     pair = next(line for line in lines if line.startswith("| BC + RL minus BC |"))
     assert "+0.50" in pair and "**-0.50" in pair and "worse**" in pair
     assert "| BC | no grasp 30 %, slipped 20 % |  |" in lines
