@@ -53,7 +53,7 @@ class RolloutData(LightningDataModule):
         context: TrainContext,
         scenes: int = 32,
         samples: int = 4,
-        credit: Credit = "episode",
+        credit: Credit = "state",
         minibatch_scenes: int = 16,
         update_epochs: int = 1,
         max_resample: int = 0,

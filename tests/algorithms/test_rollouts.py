@@ -139,7 +139,8 @@ def test_what_was_encoded_to_act_is_kept_for_its_own_decisions(monkeypatch: pyte
     policy = TablePolicy()
     policy.encode = lambda seen: torch.arange(len(seen.height)) + 100 * seen.height[:, 0, 0]  # type: ignore[assignment]
     policy.factors = (lambda own: lambda encoded, picks: own(None, picks))(policy.factors)  # type: ignore[method-assign]
-    made = batches(make_data(FakePool(pays=left, max_steps=2), monkeypatch, policy=policy, minibatch_scenes=64))
+    pool = FakePool(pays=left, max_steps=2)
+    made = batches(make_data(pool, monkeypatch, policy=policy, minibatch_scenes=64, credit="episode"))
     wide, single = (next(b for b in made if b.advantage.shape[1] == size) for size in (4, 1))
     assert wide.encoded.shape == (len(wide.advantage),)
     assert single.encoded.shape == (len(single.advantage),)
@@ -169,7 +170,7 @@ def test_nothing_is_recorded_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_longer_episodes_give_rows_of_one_decision_beside_rows_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = batches(make_data(FakePool(pays=left, max_steps=3), monkeypatch))
+    made = batches(make_data(FakePool(pays=left, max_steps=3), monkeypatch, credit="episode"))
     assert {b.advantage.shape[1] for b in made} == {1, 4}
     assert all(b.observation.height.shape[0] == b.advantage.shape[0] for b in made)
 
