@@ -104,7 +104,7 @@ def read_training(job: GridJob) -> Training | None:
         data = job.composed.values["algorithm"].get("data", {})
         samples = int(data.get("samples", 1))
         groups = [float(row.get(_GROUPS) or 0.0) for row in rows]
-        if data.get("credit") == "state":  # there a group is a visited state, of which an episode has several
+        if data.get("credit") == "state":  # there a group is a visited state; scenes drawn anew are not counted
             groups = [float(data["scenes"])] * len(rows)
         episodes = [round(sum(groups[: i + 1]) * samples) for i in range(len(groups))]
         steps = [round(float(row.get(_STEPS) or count)) for row, count in zip(rows, episodes, strict=True)]

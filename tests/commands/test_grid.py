@@ -149,8 +149,8 @@ def test_a_cells_file_says_what_was_measured_and_what_it_cost(fill: Callable[...
     assert seen.returns == (1.0, 0.5, 0.5)
     assert seen.failures == {"slipped": 2}
     assert cell.evaluations["unseen"].split == "unseen"
-    # 4 samples of each group by default: 2 groups, then 3 more.
-    expected = Training(environment_steps=(12, 31), episodes=(8, 20), success=(0.5, 1.0), returns=(0.25, 0.5))
+    # By default groups are states, so that the episodes are counted by the scenes: 32 with 4 samples each.
+    expected = Training(environment_steps=(12, 31), episodes=(128, 256), success=(0.5, 1.0), returns=(0.25, 0.5))
     assert cell.training == {"rl": expected}
     assert cell.demonstrations == {"demos": Demonstrations(episodes=3, successes=2, environment_steps=5)}
     # Three steps and two evaluations of 10 s and 20 CPU-seconds each.
