@@ -5,6 +5,7 @@ Computed from poses before and after each attempt. Where a body should have come
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from robo_rlft.tasks.task import Attempt, moved
@@ -29,16 +30,27 @@ def carry_failure(attempt: Attempt, picks: Sequence[int]) -> str | None:
         picks: indices of the bodies, any of which was to be carried.
 
     Returns:
-        "no_grasp": nothing was held after the lift. "wrong_object": something was, and none of `picks` moved.
-        "slipped": one of `picks` moved, but nothing was held at the end. Else None.
+        "no_grasp": nothing was held after the lift. "wrong_object": something was, and it was none of `picks`.
+        "slipped": one of `picks` was held, but nothing at the end. "missed_place": one was put back where it stood.
+        Else None, and then one of `picks` moved.
     """
     if not attempt.gripped:
         return "no_grasp"
-    if first_moved(attempt, picks) is None:
+    stayed = first_moved(attempt, picks) is None
+    if stayed and _moved_most(attempt) not in picks:
         return "wrong_object"
-    return None if attempt.carried else "slipped"
+    if not attempt.carried:
+        return "slipped"
+    return "missed_place" if stayed else None
 
 
 def first_moved(attempt: Attempt, bodies: Sequence[int]) -> int | None:
     """Return the first of the bodies, by index, that the attempt moved (see `task.moved`); None where it moved none."""
     return next((body for body in bodies if moved(attempt.before[body], attempt.after[body])), None)
+
+
+def _moved_most(attempt: Attempt) -> int | None:
+    """Return which body moved farthest, be it by less than counts as moved; None where nothing moved at all."""
+    before, after = attempt.before, attempt.after
+    distance = [math.dist(a.position, b.position) for a, b in zip(before, after, strict=True)]
+    return distance.index(max(distance)) if any(distance) else None

@@ -219,6 +219,19 @@ def test_a_block_that_got_stuck_is_put_down_to_the_larger_error(turn: float, asi
     assert task.explain(layout, [attempt(layout, stuck)]) == kind
 
 
+def test_a_block_that_is_put_back_where_it_stood_was_not_a_wrong_object() -> None:
+    task, layout = BlockInsertion(), scenes("seen", 1)[0]
+    assert layout.goal is not None
+    goal = named(layout, layout.goal.pick)[0]
+    x, y, z = layout.poses[goal].position
+    back = list(layout.poses)
+    back[goal] = Pose(position=(x + 0.009, y, z), quaternion=layout.poses[goal].quaternion)  # under 2 cm: not moved
+    assert task.explain(layout, [attempt(layout, tuple(back))]) == "missed_place"
+    assert task.explain(layout, [attempt(layout, tuple(back), carried=False)]) == "slipped"
+    # What is fixed to the table does not follow the cup.
+    assert task.explain(layout, [attempt(layout, layout.poses)]) == "wrong_object"
+
+
 def test_a_goal_of_ones_own_counts() -> None:
     task, layout = BlockInsertion(), scenes("seen", 1)[0]
     pick, place = colors(layout)
