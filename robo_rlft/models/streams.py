@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from robo_rlft.models.precision import resolve_precision
 from robo_rlft.models.spec import Recorded
 
-IMAGE_CHANNELS = 16  # the first inputs of every stream: red, green, blue and height of 2 x 2 pixels
-
 _resolve = lru_cache(resolve_precision)  # it asks the operating system, and is needed in every pass
 
 
@@ -67,9 +65,9 @@ class ConvStream(Recorded, nn.Module):
         self.stem = nn.Identity()
         self.blocks = nn.Sequential()
 
-    def connect(self, *, channels: int) -> None:
-        """Make the layers, once the number of input channels is known."""
-        self.stem = nn.Conv2d(channels, self.width, 3, padding=1)  # type: ignore[assignment]  # replaces the placeholder
+    def connect(self, *, image: int, fused: int) -> None:
+        """Make the layers, once the numbers of input channels are known: of the image, and after it of the fusion."""
+        self.stem = nn.Conv2d(image + fused, self.width, 3, padding=1)  # type: ignore[assignment]  # replaces the placeholder
         self.blocks = nn.Sequential(*(ResidualBlock(width=self.width, dilation=d) for d in self.dilations))
         self.to(memory_format=torch.channels_last)
 
@@ -86,9 +84,9 @@ class PixelStream(Recorded, nn.Module):
         super().__init__()
         self.width = 0
 
-    def connect(self, *, channels: int) -> None:
+    def connect(self, *, image: int, fused: int) -> None:
         """Learn the number of input channels; there are no layers."""
-        self.width = channels
+        self.width = image + fused
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the inputs (B, channels, h, w)."""
@@ -98,9 +96,10 @@ class PixelStream(Recorded, nn.Module):
 class TwoStream(Recorded, nn.Module):
     """CLIPort's networks in small: a semantic and a spatial stream each for the pick, the query and the key.
 
-    Shridhar et al. 2021, "CLIPort: what and where pathways for robotic manipulation": a spatial stream sees colours and
-    heights; a semantic stream starts from frozen CLIP features, and at each of its levels is multiplied by a
-    projection of the words' features and takes in the spatial stream's features of that level (lateral connections).
+    Shridhar et al. 2021, "CLIPort: what and where pathways for robotic manipulation": a spatial stream sees the
+    picture (colours and heights with `picture=rgbd`, as there); a semantic stream starts from frozen CLIP features, and
+    at each of its levels is multiplied by a projection of the words' features and takes in the spatial stream's
+    features of that level (lateral connections).
     The pick, the query around it and the keys of placing have a pair of streams each, which share nothing.
 
     What differs: everything is at half resolution, as in `ConvStream`, three levels deep and without normalisation over
@@ -118,33 +117,33 @@ class TwoStream(Recorded, nn.Module):
         self.stream_width = width
         self.dilations = tuple(dilations)
         self.width = 3 * width
-        self.dim = 0
+        self.image = self.dim = 0
         self.networks = nn.ModuleList()
 
-    def connect(self, *, channels: int) -> None:
-        """Make the layers, once the number of input channels is known.
+    def connect(self, *, image: int, fused: int) -> None:
+        """Make the layers, once the numbers of input channels are known.
 
         Raises:
             ValueError: for inputs that are not those of `robo_rlft.models.fusion.TiledFusion`.
         """
-        self.dim, rest = divmod(channels - IMAGE_CHANNELS, 3)
+        self.image, (self.dim, rest) = image, divmod(fused, 3)
         if self.dim < 1 or rest:
             raise ValueError(
-                f"TwoStream reads {IMAGE_CHANNELS} channels of the picture and three times the encoder's feature size,"
-                f" got {channels}: choose fusion._target_=robo_rlft.models.fusion.TiledFusion"
+                f"TwoStream reads three times as many channels from the fusion as the encoder's features have, got "
+                f"{fused} in all: choose fusion._target_=robo_rlft.models.fusion.TiledFusion"
             )
         for _ in range(3):
-            self.networks.append(_StreamPair(dim=self.dim, width=self.stream_width, dilations=self.dilations))
+            pair = _StreamPair(image=image, dim=self.dim, width=self.stream_width, dilations=self.dilations)
+            self.networks.append(pair)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map (B, 16 + 3 D, h, w) to features (B, 3 * width, h, w): of the pick, the query and the key.
+        """Map (B, image + 3 D, h, w) to features (B, 3 * width, h, w): of the pick, the query and the key.
 
         The pick and the query, which are about what is taken, read the first D of words; the key reads the second.
         """
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        words = IMAGE_CHANNELS + self.dim  # where they begin
-        image, dense, tiled = inputs[:, :IMAGE_CHANNELS], inputs[:, IMAGE_CHANNELS:words], inputs[:, words:]
+        image, dense, tiled = torch.split(inputs, [self.image, self.dim, 2 * self.dim], dim=1)
         taken, target = tiled[:, :, 0, 0].chunk(2, dim=1)
         pick, query, key = self.networks
         return torch.cat([pick(image, dense, taken), query(image, dense, taken), key(image, dense, target)], dim=1)
@@ -153,10 +152,10 @@ class TwoStream(Recorded, nn.Module):
 class _StreamPair(nn.Module):
     """A semantic and a spatial stream with lateral connections from the second to the first."""
 
-    def __init__(self, *, dim: int, width: int, dilations: Sequence[int]) -> None:
+    def __init__(self, *, image: int, dim: int, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.scale = math.sqrt(dim)  # entries of unit vectors are about 1 / sqrt(D) in size
-        self.spatial_stem = nn.Conv2d(IMAGE_CHANNELS, width, 3, padding=1)
+        self.spatial_stem = nn.Conv2d(image, width, 3, padding=1)
         self.semantic_stem = pointwise(2 * dim, width)
         self.spatial = nn.ModuleList(ResidualBlock(width=width, dilation=d) for d in dilations)
         self.semantic = nn.ModuleList(ResidualBlock(width=width, dilation=d) for d in dilations)
@@ -164,7 +163,7 @@ class _StreamPair(nn.Module):
         self.lateral = nn.ModuleList(pointwise(2 * width, width) for _ in dilations)
 
     def forward(self, image: Tensor, dense: Tensor, words: Tensor) -> Tensor:
-        """Map (B, 16, h, w), (B, D, h, w) and words (B, D) to (B, width, h, w)."""
+        """Map (B, image, h, w), (B, D, h, w) and words (B, D) to (B, width, h, w)."""
         words, dense = words * self.scale, dense * self.scale
         spatial = self.spatial_stem(image)
         semantic = self.semantic_stem(torch.cat([dense, dense * words[:, :, None, None]], dim=1))

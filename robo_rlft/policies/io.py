@@ -28,7 +28,7 @@ from robo_rlft.models.spec import Spec, class_path
 from robo_rlft.policies.transporter import TransporterPolicy
 
 FORMAT: Final = "robo_rlft.policy"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CLASSES: Final = (
     "robo_rlft.geometry.Workspace",
     "robo_rlft.models.clip.ClipEncoder",
@@ -129,7 +129,16 @@ def read_header(path: Path | str) -> dict[str, Any]:
             f"expected {FORMAT} of format_version {FORMAT_VERSION} or older at {path}, got format_version {number!r}"
             f" (written with {header.get('versions')!r:.200}); update robo_rlft"
         )
+    if number < 2:
+        _add_picture(header)
     return cast(dict[str, Any], header)
+
+
+def _add_picture(header: dict[str, Any]) -> None:
+    """Say what every policy saw before files said it (format_version 1)."""
+    tree = header.get("tree")
+    if isinstance(tree, dict) and isinstance(tree.get("args"), dict):
+        tree["args"].setdefault("picture", "rgbd")
 
 
 def _refuse_other_kinds(path: Path) -> None:

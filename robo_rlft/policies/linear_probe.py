@@ -19,8 +19,8 @@ _MAP_GAIN = 32.0  # its few weights must move as far as a whole trunk's would in
 class LinearProbePolicy(TransporterPolicy):
     """Scores actions by one 1 x 1 convolution over half-resolution pixels each for picking and for placing.
 
-    Its inputs are the phrases' similarity maps, colours and heights. It starts as the zero-shot policy, the fusion's
-    prior, and adapts one or two thousand numbers.
+    Its inputs are the phrases' similarity maps and heights. It starts as the zero-shot policy, the fusion's
+    prior, and adapts a few hundred numbers.
 
     How far to turn is no property of a pixel: no read-out of single pixels can tell it. The correlation of
     `TransporterPolicy` stays for that, with nothing learnt before it: query and keys are 1 x 1 convolutions of the same
@@ -32,6 +32,7 @@ class LinearProbePolicy(TransporterPolicy):
         fusion: how the two meet.
         workspace: the grid of pixels.
         rotations: R, bins of the whole turn.
+        picture: as in `TransporterPolicy`.
         crop_size: side of the square around a pick that is correlated, metres.
         place_channels: channels of that correlation.
         height_mask: picks are allowed where the height map is above this, metres; anywhere if it is nowhere.
@@ -45,6 +46,7 @@ class LinearProbePolicy(TransporterPolicy):
         fusion: Fusion,
         workspace: Workspace,
         rotations: int = 36,
+        picture: str = "height",
         crop_size: float = 0.15,
         place_channels: int = 8,
         height_mask: float = 0.005,
@@ -57,6 +59,7 @@ class LinearProbePolicy(TransporterPolicy):
             stream=stream,
             workspace=workspace,
             rotations=rotations,
+            picture=picture,
             crop_size=crop_size,
             place_channels=place_channels,
             height_mask=height_mask,

@@ -50,7 +50,7 @@ class Stream(Protocol):
 
     width: int
 
-    def connect(self, *, channels: int) -> None: ...
+    def connect(self, *, image: int, fused: int) -> None: ...
 
     def __call__(self, inputs: Tensor) -> Tensor: ...
 
@@ -59,7 +59,7 @@ class Stream(Protocol):
 class Encoded(TensorRecord):
     """What a policy needs of an observation; with a frozen encoder it is computed once per scene and kept."""
 
-    image: Tensor  # (B, 4, H, W): red, green, blue in [0, 1], height in units of 0.1 m
+    image: Tensor  # (B, 1, H, W): height in units of 0.1 m; or (B, 4, H, W): red, green, blue in [0, 1], height
     dense: Tensor  # (B, D, h, w), unit vectors
     phrases: Tensor  # (B, 2, D): what to pick, where to place
     sentence: Tensor  # (B, D), the whole instruction

@@ -36,6 +36,7 @@ from robo_rlft.policies.seeing import batched, check_maps, confidence, read
 from robo_rlft.records import ActionScores, Observation, PickPlace, concatenate
 
 _HEIGHT_SCALE = 0.1  # metres; heights of a table scene become of order 1
+_CHANNELS = {"height": 1, "rgbd": 4}  # of what the stream sees of a scene
 _SCENES = 4  # seen at once by a processor: what comes between the layers should stay in its cache
 
 
@@ -51,6 +52,9 @@ class TransporterPolicy(Recorded, nn.Module):
         stream: the trunk at half resolution.
         workspace: the grid of pixels.
         rotations: R, bins of the whole turn.
+        picture: what the stream sees of a scene beside what the fusion gives. "height": the height map alone, so that
+            colours reach it through CLIP only, and what it learns in some colours holds in others. "rgbd": red, green
+            and blue too, for a camera whose depth is poor.
         crop_size: side of the square around a pick that is correlated, metres.
         place_channels: channels of that correlation.
         height_mask: picks are allowed where the height map is above this, metres; anywhere if it is nowhere.
@@ -66,6 +70,7 @@ class TransporterPolicy(Recorded, nn.Module):
         stream: Stream,
         workspace: Workspace,
         rotations: int = 36,
+        picture: str = "height",
         crop_size: float = 0.15,
         place_channels: int = 8,
         height_mask: float = 0.005,
@@ -73,10 +78,12 @@ class TransporterPolicy(Recorded, nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.fusion, self.stream = encoder, fusion, stream
-        self.workspace, self.rotations = workspace, rotations
+        self.workspace, self.rotations, self.picture = workspace, rotations, picture
         self.height_mask, self.precision = height_mask, precision
+        if picture not in _CHANNELS:
+            raise ValueError(f"picture is one of {', '.join(_CHANNELS)}; got {picture!r}")
         fusion.connect(dim=encoder.dim)
-        stream.connect(channels=4 * 4 + fusion.channels)
+        stream.connect(image=4 * _CHANNELS[picture], fused=fusion.channels)
         cells = crop_cells(crop_size, workspace.pixel_size)
         self.pick_head = MapHead(width=stream.width)
         self.place_head = PlaceHead(width=stream.width, channels=place_channels, cells=cells, rotations=rotations)
@@ -103,13 +110,18 @@ class TransporterPolicy(Recorded, nn.Module):
         mask = height > self.height_mask
         mask = mask | ~mask.flatten(1).any(dim=1)[:, None, None]
         return Encoded(
-            image=torch.cat([color.to(like.dtype) / 255.0, height[:, None] / _HEIGHT_SCALE], dim=1),
+            image=self._image(color, height),
             dense=dense,
             phrases=phrases.to(like),
             sentence=sentence.to(like),
             mask=mask,
             confidence=confidence(self.encoder, dense, phrases.to(like), mask),
         )
+
+    def _image(self, color: Tensor, height: Tensor) -> Tensor:
+        """Return what the stream sees of scenes (B, 3, H, W) and (B, H, W)."""
+        scaled = height[:, None] / _HEIGHT_SCALE
+        return scaled if self.picture == "height" else torch.cat([color.to(height.dtype) / 255.0, scaled], dim=1)
 
     # Maps -----------------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robo_rlft.models.streams import IMAGE_CHANNELS, ConvStream, PixelStream, TwoStream, compute_dtype, space_to_depth
+from robo_rlft.models.streams import ConvStream, PixelStream, TwoStream, compute_dtype, space_to_depth
 
 DIM = 3  # of the features that a TwoStream reads
+IMAGE_CHANNELS = 16  # of a picture with colours
 
 
 def connected(channels: int = 4) -> ConvStream:
     stream = ConvStream(width=8, dilations=(1, 2))
-    stream.connect(channels=channels)
+    stream.connect(image=channels, fused=0)
     for block in stream.blocks:
         torch.nn.init.normal_(block.second.weight, std=0.1)  # type: ignore[union-attr, arg-type]
     return stream
@@ -38,7 +39,7 @@ def test_training_and_evaluation_compute_the_same() -> None:
 def two_streams() -> TwoStream:
     torch.manual_seed(0)
     stream = TwoStream(width=4, dilations=(1, 2))
-    stream.connect(channels=IMAGE_CHANNELS + 3 * DIM)
+    stream.connect(image=IMAGE_CHANNELS, fused=3 * DIM)
     return stream
 
 
@@ -90,14 +91,14 @@ def test_a_scene_of_two_streams_does_not_depend_on_its_batch_or_the_mode() -> No
 
 
 def test_two_streams_refuse_inputs_that_are_not_those_of_tiled_fusion() -> None:
-    for channels in (IMAGE_CHANNELS, IMAGE_CHANNELS + 2):
+    for fused in (0, 2):
         with pytest.raises(ValueError, match="TiledFusion"):
-            TwoStream().connect(channels=channels)
+            TwoStream().connect(image=IMAGE_CHANNELS, fused=fused)
 
 
 def test_no_trunk_passes_its_inputs_on() -> None:
     stream, inputs = PixelStream(), torch.randn(2, 18, 4, 5)
-    stream.connect(channels=18)
+    stream.connect(image=16, fused=2)
     assert stream.width == 18
     assert torch.equal(stream(inputs), inputs)
 

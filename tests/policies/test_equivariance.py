@@ -28,8 +28,8 @@ def made_isotropic(policy: TransporterPolicy) -> TransporterPolicy:
             weight = module.weight.data
             module.weight.data = sum(torch.rot90(weight, k, (2, 3)) for k in range(4)) / 4.0  # type: ignore[assignment]
     stem = policy.stream.stem.weight.data  # type: ignore[attr-defined]
-    pixels = stem[:, :16].unflatten(1, (4, 4))
-    stem[:, :16] = pixels.mean(dim=2, keepdim=True).expand_as(pixels).flatten(1, 2)
+    pixels = stem[:, :-2].unflatten(1, (-1, 4))  # but the two similarities
+    stem[:, :-2] = pixels.mean(dim=2, keepdim=True).expand_as(pixels).flatten(1, 2)
     for layer in (policy.pick_head.output, policy.place_head.bias.output):
         layer.weight.data[:] = layer.weight.data.mean(dim=0, keepdim=True)
         layer.bias.data[:] = layer.bias.data.mean()  # type: ignore[union-attr]

@@ -62,7 +62,7 @@ def test_every_control_is_read_back_without_trust_in_more_than_the_encoder(optio
 
 def test_a_file_says_what_it_is(path: Path) -> None:
     header = read_header(path)
-    assert (header["format"], header["format_version"], header["rotations"]) == ("robo_rlft.policy", 1, 4)
+    assert (header["format"], header["format_version"], header["rotations"]) == ("robo_rlft.policy", 2, 4)
     assert header["metadata"]["seed"] == 3
     assert header["renderer"] == "tiny"
     assert header["tree"]["args"]["workspace"]["args"]["pixel_size"] == 0.00625
@@ -144,9 +144,23 @@ def test_a_cut_file_is_refused(path: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_name(path: Path) -> None:
-    rewrite(path, lambda header, tensors: header.update(format_version=2))
-    with pytest.raises(PolicyFileError, match=r"robo_rlft.policy of format_version 1 or older.*got format_version 2"):
+    rewrite(path, lambda header, tensors: header.update(format_version=3))
+    with pytest.raises(PolicyFileError, match=r"robo_rlft.policy of format_version 2 or older.*got format_version 3"):
         load_policy(path, trust=TRUST)
+
+
+def test_a_policy_from_before_files_said_what_it_sees_saw_colours(tmp_path: Path) -> None:
+    policy, old = make(picture="rgbd"), tmp_path / "old.safetensors"
+    save_policy(policy, old, metadata={})
+
+    def age(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        header.update(format_version=1)
+        del header["tree"]["args"]["picture"]
+
+    rewrite(old, age)
+    loaded, scene = load_policy(old, trust=TRUST), scenes(SQUARE, 2)
+    assert loaded.picture == "rgbd"
+    assert torch.equal(loaded.act(scene, greedy=True).log_prob, policy.act(scene, greedy=True).log_prob)
 
 
 def test_an_unknown_class_is_refused_by_name_and_not_imported(path: Path) -> None:

@@ -67,8 +67,9 @@ def test_with_a_crop_turns_differ() -> None:
 
 def test_it_learns_a_few_numbers_only() -> None:
     trained = {n: p.numel() for n, p in probe().named_parameters() if not n.startswith("encoder.")}
-    # 18 inputs: two maps of 4 outputs each, 32 key and 8 query channels, each with its bias.
-    assert sum(trained.values()) == 2 * (18 * 4 + 4) + (18 * 32 + 32) + (18 * 8 + 8)
+    # 6 inputs: the heights of 2 x 2 pixels and two similarities. Two maps of 4 outputs each, 32 key and 8 query
+    # channels, each with its bias.
+    assert sum(trained.values()) == 2 * (6 * 4 + 4) + (6 * 32 + 32) + (6 * 8 + 8)
 
 
 @pytest.mark.parametrize("crop_size", [0.0, 0.15])

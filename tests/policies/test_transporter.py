@@ -26,6 +26,7 @@ def make(
     seed: int = 0,
     fusion: SimilarityFusion | TiledFusion | None = None,
     precision: str = "float32",
+    picture: str = "height",
 ) -> TransporterPolicy:
     """A small policy; `trained` fills in what starts at zero."""
     torch.manual_seed(seed)
@@ -38,12 +39,29 @@ def make(
         workspace=workspace,
         rotations=rotations,
         precision=precision,
+        picture=picture,
     )
     if trained:
         for name, parameter in policy.named_parameters():
             if "encoder" not in name and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.3)
     return policy.eval()
+
+
+@pytest.mark.parametrize(("picture", "reads"), [("height", False), ("rgbd", True)])
+def test_colours_reach_the_stream_through_the_encoder_alone_unless_it_sees_them(picture: str, reads: bool) -> None:
+    policy, scene = make(picture=picture), scenes(SQUARE, 2)
+    encoded, recoloured = policy.encode(scene), policy.encode(replace(scene, color=255 - scene.color))
+    assert not torch.equal(encoded.dense, recoloured.dense)
+    picks = torch.tensor([[3, 4], [10, 20]])
+    ours, theirs = (policy._perceive(replace(encoded, image=one.image)).features for one in (encoded, recoloured))
+    assert torch.equal(ours, theirs) is not reads
+    assert policy.place_logits(encoded, picks).shape == (2, 4, *SQUARE.shape)
+
+
+def test_an_unknown_picture_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="picture is one of height, rgbd; got 'gray'"):
+        make(picture="gray")
 
 
 def everything(policy: TransporterPolicy) -> PickPlace:
