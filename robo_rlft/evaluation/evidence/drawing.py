@@ -92,8 +92,8 @@ def panels(names: Sequence[str], *, share_x: bool = True, above: float = 0.0) ->
         share_x: Whether all have one scale.
         above: Inches between a panel and its title.
     """
-    columns = min(PER_ROW, len(names))
-    rows = -(-len(names) // columns)
+    rows = -(-len(names) // PER_ROW)
+    columns = -(-len(names) // rows)  # as even as can be: four are two by two
     with matplotlib.rc_context(STYLE):
         width = max(NARROWEST, 0.9 + PANEL * columns)
         figure = Figure(figsize=(width, 1.5 + (2.9 + above) * rows), layout="constrained")
