@@ -7,6 +7,7 @@ memory while the iterations go by. Writes what it was at a tenth of them and lat
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -20,7 +21,8 @@ import psutil
 from robo_rlft.commands.runs import commit, versions
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the iterations, at which memory is told
-EVERY = 1.0  # seconds between looks
+EVERY = 0.5  # seconds between looks; an iteration takes about as long
+LEAST = 100  # iterations
 OVERRIDES = (
     "algorithm=rloo",
     "rotations=4",
@@ -38,12 +40,10 @@ def watch(iterations: int, folder: Path) -> dict[int, float]:
     tree, metrics, seen = psutil.Process(run.pid), folder / "run" / "metrics.csv", dict[int, float]()
     while run.poll() is None:
         done = len(metrics.read_text(encoding="utf-8").splitlines()) - 1 if metrics.exists() else 0
-        try:
+        with contextlib.suppress(psutil.Error):  # one of them ended between the two
             used = sum(p.memory_info().rss for p in (tree, *tree.children(recursive=True)))
-        except psutil.Error:  # it ended between the two
-            break
-        if done > 0:
-            seen[done] = used / 1e6
+            if done > 0:
+                seen[done] = used / 1e6
         time.sleep(EVERY)
     if run.wait() != 0:
         raise SystemExit(f"train ended with {run.returncode}; its last words are above")
@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--iterations", type=int, default=500)
     arguments = parser.parse_args()
-    if arguments.iterations < 10:
-        parser.error("--iterations: expected at least 10")
+    if arguments.iterations < LEAST:
+        parser.error(f"--iterations: expected at least {LEAST}, several looks a tenth; got {arguments.iterations}")
     with tempfile.TemporaryDirectory() as folder:
         seen = watch(arguments.iterations, Path(folder))
     at = {f"{share:.0%}": around(seen, share * arguments.iterations, arguments.iterations) for share in SHARES}

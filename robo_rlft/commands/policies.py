@@ -83,7 +83,7 @@ def candidate(composed: Composed) -> Candidate:
 
 
 def agree(composed: Composed, policy: TransporterPolicy) -> None:
-    """Refuse a workspace or a number of rotations that the user asked for and the policy file does not have."""
+    """Refuse what the user asked for and the policy file does not have: workspace, rotations, its own arguments."""
     told = {o.lstrip("+").split("=", 1)[0].split(".")[0] for o in composed.overrides}
     if "workspace" in told:
         wanted = build(composed.values["workspace"], trust=composed.trust, path="workspace")
@@ -96,6 +96,12 @@ def agree(composed: Composed, policy: TransporterPolicy) -> None:
         raise ConfigError(
             f"rotations: the policy file has {policy.rotations}, got {composed.values['rotations']}; leave it out"
         )
+    keys = [o.lstrip("+").split("=", 1)[0].split(".") for o in composed.overrides]
+    made = policy.spec()["args"]
+    for name in [key[1] for key in keys if key[0] == "policy" and len(key) == 2 and key[1] in made]:
+        wanted = composed.values["policy"][name]
+        if wanted != made[name]:
+            raise ConfigError(f"policy.{name}: the policy file has {made[name]}, got {wanted}; leave it out")
 
 
 def file_sha256(path: Path) -> str:

@@ -39,6 +39,7 @@ CLASSES: Final = (
     "robo_rlft.policies.linear_probe.LinearProbePolicy",
     "robo_rlft.policies.transporter.TransporterPolicy",
 )
+_OLD_POLICIES: Final = CLASSES[-2:]  # those of format_version 1, which saw colours
 _HEADER_KEY: Final = "robo_rlft"
 _PACKAGES: Final = ("torch", "open_clip_torch", "numpy")
 _MEND: Final = "write policy files with robo_rlft.policies.io.save_policy or `robo-rlft train`"
@@ -135,9 +136,9 @@ def read_header(path: Path | str) -> dict[str, Any]:
 
 
 def _add_picture(header: dict[str, Any]) -> None:
-    """Say what every policy saw before files said it (format_version 1)."""
+    """Say what our policies saw before files said it (format_version 1)."""
     tree = header.get("tree")
-    if isinstance(tree, dict) and isinstance(tree.get("args"), dict):
+    if isinstance(tree, dict) and tree.get("class") in _OLD_POLICIES and isinstance(tree.get("args"), dict):
         tree["args"].setdefault("picture", "rgbd")
 
 

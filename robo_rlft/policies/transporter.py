@@ -266,7 +266,8 @@ class TransporterPolicy(Recorded, nn.Module):
         """
         own = self._encoded(observation, encoded)
         with torch.no_grad():
-            shared = reference.encoder is self.encoder and reference.height_mask == self.height_mask
+            same = ("encoder", "picture", "height_mask")
+            shared = all(getattr(reference, name) == getattr(self, name) for name in same)
             theirs = reference.factors(own if shared else reference.encode(observation), picks)
         return self.factors(own, picks).kl(theirs)
 
@@ -278,7 +279,7 @@ class TransporterPolicy(Recorded, nn.Module):
         Args:
             encoded: (B,), of this policy; the reference's, too.
             action: (B, K).
-            reference: a policy with the same encoder and action mask; without one the divergences are 0.
+            reference: a policy with the same encoder, picture and action mask; without one the divergences are 0.
 
         Raises:
             ValueError: A pixel or a rotation lies outside the maps.

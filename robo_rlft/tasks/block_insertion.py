@@ -17,7 +17,7 @@ from robo_rlft.driver import Pose
 from robo_rlft.geometry import quaternion_yaw, rotate_xy
 from robo_rlft.records import BodySpec
 from robo_rlft.tasks.bodies import stands
-from robo_rlft.tasks.failures import carry_failure, first_moved, last_failure
+from robo_rlft.tasks.failures import carried_body, carry_failure, first_moved, last_failure
 from robo_rlft.tasks.layout import scatter
 from robo_rlft.tasks.novel import THICK_WALL, novel_fixture, novel_piece
 from robo_rlft.tasks.objects import FOOTPRINT_RADIUS, make_fixture, make_object
@@ -120,7 +120,7 @@ class BlockInsertion(Task):
 
     def _explain(self, layout: Layout, goal: Goal, attempt: Attempt) -> str | None:
         pieces, targets = named(layout, goal.pick), named(layout, goal.place)
-        kind, piece = carry_failure(attempt, pieces), first_moved(attempt, pieces)
+        kind, piece = carry_failure(attempt, pieces), carried_body(attempt, pieces)
         if kind is not None or piece is None:
             return kind
         pose = attempt.after[piece]

@@ -31,17 +31,19 @@ def carry_failure(attempt: Attempt, picks: Sequence[int]) -> str | None:
 
     Returns:
         "no_grasp": nothing was held after the lift. "wrong_object": something was, and it was none of `picks`.
-        "slipped": one of `picks` was held, but nothing at the end. "missed_place": one was put back where it stood.
-        Else None, and then one of `picks` moved.
+        "slipped": one of `picks` was held, but nothing at the end. Else None, and then `carried_body` knows which.
     """
     if not attempt.gripped:
         return "no_grasp"
-    stayed = first_moved(attempt, picks) is None
-    if stayed and _moved_most(attempt) not in picks:
+    if carried_body(attempt, picks) is None:
         return "wrong_object"
-    if not attempt.carried:
-        return "slipped"
-    return "missed_place" if stayed else None
+    return None if attempt.carried else "slipped"
+
+
+def carried_body(attempt: Attempt, picks: Sequence[int]) -> int | None:
+    """Return which of the bodies the attempt took: the first that moved, or else what was put back near its place."""
+    moved_one, most = first_moved(attempt, picks), _moved_most(attempt)
+    return most if moved_one is None and most in picks else moved_one
 
 
 def first_moved(attempt: Attempt, bodies: Sequence[int]) -> int | None:

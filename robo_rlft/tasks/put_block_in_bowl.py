@@ -19,7 +19,7 @@ from robo_rlft.language.templates import PLURAL_TEMPLATES
 from robo_rlft.language.vocabulary import COLORS, SEEN_COLORS
 from robo_rlft.records import BodySpec
 from robo_rlft.tasks.bodies import middle
-from robo_rlft.tasks.failures import carry_failure, first_moved, last_failure
+from robo_rlft.tasks.failures import carried_body, carry_failure, first_moved, last_failure
 from robo_rlft.tasks.layout import scatter
 from robo_rlft.tasks.novel import novel_look
 from robo_rlft.tasks.objects import BOWL_HEIGHT, BOWL_INNER_RADIUS, FOOTPRINT_RADIUS, make_object
@@ -106,7 +106,7 @@ class PutBlockInBowl(Task):
 
     def _explain(self, layout: Layout, goal: Goal, attempt: Attempt) -> str | None:
         blocks, targets = named(layout, goal.pick), named(layout, goal.place)
-        kind, carried = carry_failure(attempt, blocks), first_moved(attempt, blocks)
+        kind, carried = carry_failure(attempt, blocks), carried_body(attempt, blocks)
         if kind is not None or carried is None:
             return kind
         point = center(layout, attempt.after, carried)

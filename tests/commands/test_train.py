@@ -112,6 +112,13 @@ def test_another_workspace_than_the_policys_is_refused(capsys: pytest.CaptureFix
     assert "leave workspace= out" in capsys.readouterr().err
 
 
+def test_another_policy_than_the_files_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "checkpoint=runs/bc/policy.safetensors", "policy.picture=rgbd"]) == 2
+    assert "policy.picture: the policy file has height, got rgbd; leave it out" in capsys.readouterr().err
+
+
 def test_rl_from_a_policy_that_never_succeeds_is_refused_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *[o for o in RLOO if "allow_zero" not in o], "algorithm.data.scenes=1", "run=rl"]) == 2
     assert "algorithm.allow_zero_success=true" in capsys.readouterr().err

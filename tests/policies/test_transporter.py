@@ -209,6 +209,13 @@ def test_kl_equals_the_enumerated_sum_and_is_zero_to_itself() -> None:
     assert all(torch.equal(x, torch.zeros_like(x)) for x in policy.kl(scene, copy.deepcopy(policy), picks))
 
 
+def test_kl_is_known_between_policies_that_see_different_pictures() -> None:
+    policy, reference, scene = make(), make(picture="rgbd"), scenes(SQUARE, 1)
+    pick_kl, place_kl = policy.kl(scene, reference, torch.tensor([[[3, 4], [5, 6]]]))
+    assert pick_kl.min() > 0
+    assert place_kl.shape == (1, 2)
+
+
 def test_kl_has_gradients_for_this_policy_alone() -> None:
     policy, reference, scene = make(), make(seed=5), scenes(SQUARE, 1)
     pick_kl, place_kl = policy.kl(scene, reference, torch.tensor([[[3, 4], [5, 6]]]))

@@ -139,6 +139,19 @@ def test_failures_are_told_apart(name: str | None, gripped: bool, carried: bool,
     assert task.explain(layout, [attempt]) == kind
 
 
+@pytest.mark.parametrize("aside", [0.0005, 0.01, 0.019, 0.021])
+def test_a_block_that_was_in_its_bowl_and_is_put_back_there_missed_nothing(aside: float) -> None:
+    task = PutBlockInBowl(blocks=3)
+    layout = task.scene(split="seen", phase="train", seed=1)
+    assert layout.goal is not None
+    block, bowl = (named(layout, name)[0] for name in (layout.goal.pick, layout.goal.place))
+    x, y, _ = layout.poses[bowl].position
+    before, after = list(layout.poses), list(layout.poses)
+    before[block], after[block] = Pose(position=(x, y, 0.006)), Pose(position=(x + aside, y, 0.006))
+    attempt = Attempt(before=tuple(before), after=tuple(after), gripped=True, carried=True)
+    assert task.explain(layout, [attempt]) == "timed_out"  # nothing went wrong, and the steps ran out
+
+
 def test_unknown_splits_and_goals_are_refused_with_the_choices() -> None:
     task = PutBlockInBowl()
     with pytest.raises(TaskError, match=r"no split 'sene'; choose one of seen, unseen"):

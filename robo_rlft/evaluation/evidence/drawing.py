@@ -124,7 +124,8 @@ def finish(figure: Figure, axes: Sequence[Axes], *, xlabel: str, ylabel: str, no
     with matplotlib.rc_context(STYLE):
         handles = {str(line.get_label()): line for panel in axes for line in panel.get_legend_handles_labels()[0]}
         for i, panel in enumerate(axes):
-            if i + PER_ROW >= len(axes):  # nothing is below it
+            grid = panel.get_gridspec()
+            if grid is None or i + grid.ncols >= len(axes):  # nothing is below it
                 panel.set_xlabel(xlabel)
                 panel.tick_params(labelbottom=True)
         figure.supylabel(ylabel, fontsize=12)
