@@ -315,13 +315,18 @@ def _version(name: str) -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that this package runs from, with '+' where files differ; None elsewhere."""
+    """Return the commit of the checkout that this package runs from, with '+' where files differ; None elsewhere.
+
+    What a run writes, results and figures, is no difference.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        written = (":!results", ":!docs/evidence")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+        return f"{head}+" if changed else head
     except (OSError, subprocess.SubprocessError):
         return None
 
