@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from robo_rlft.config.errors import UserError
@@ -26,34 +27,71 @@ class ChildError(UserError):
     """A command failed; what it said of it is on the screen already."""
 
 
-def run_child(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path] = ()) -> None:
-    """Run a command and wait for it.
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A command that runs in a process of its own."""
+
+    command: str
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> bool:
+        """Tell whether it has ended, and well.
+
+        Raises:
+            ChildError: the command failed or was killed.
+            KeyboardInterrupt: it was stopped.
+        """
+        code = self.process.poll()
+        if code is None:
+            return False
+        if code == STOPPED:
+            raise KeyboardInterrupt
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise ChildError(
+                f"{self.command} was killed by {name}; if memory ran out, use fewer workers or smaller batches"
+            )
+        if code > 0:
+            raise ChildError(f"{self.command} ended with code {code}; its last lines say why")
+        return True
+
+    def tell(self) -> None:
+        """Tell it to stop."""
+        self.process.terminate()
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has written down where it was."""
+        self.tell()
+        try:
+            self.process.wait(GRACE)
+        except BaseException:  # the time is over, or the user asks once more
+            self.process.kill()
+            self.process.wait()
+
+
+def start_child(
+    command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path] = (), log: Path | None = None
+) -> Child:
+    """Start a command; it ends when this process does.
 
     Args:
         command: "train", "evaluate", ...
         overrides: What it is called with.
         config_dirs: Folders of the user's own options.
-
-    Raises:
-        ChildError: the command failed or was killed.
-        KeyboardInterrupt: it was stopped, or this process is; the child has ended then, too.
+        log: A file that what it says is added to; None leaves it on the screen.
     """
     options = [text for folder in config_dirs for text in ("--config-dir", str(folder))]
     arguments = [sys.executable, "-m", "robo_rlft.commands.child", str(os.getpid()), command, *overrides, *options]
     # A session of its own: Ctrl-C in a terminal reaches the parent alone, which tells the child once.
-    with _sigterm_interrupts(), subprocess.Popen(arguments, stdin=subprocess.DEVNULL, start_new_session=True) as child:
-        try:
-            code = child.wait()
-        except BaseException:
-            _stop(child)
-            raise
-    if code == STOPPED:
-        raise KeyboardInterrupt
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise ChildError(f"{command} was killed by {name}; if memory ran out, use fewer workers or smaller batches")
-    if code > 0:
-        raise ChildError(f"{command} ended with code {code}; the lines above say why")
+    if log is None:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, start_new_session=True)
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    return Child(command=command, process=process)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,16 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command_line(rest)
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End a child, with time to write down where it was."""
-    child.terminate()
-    try:
-        child.wait(GRACE)
-    except BaseException:  # the time is over, or the user asks once more
-        child.kill()
-        child.wait()
-
-
 def _die_with(parent: int) -> None:
     """End this process at once when its parent ends, however that came about; runs take that."""
     if sys.platform == "linux":
@@ -86,8 +114,8 @@ def _die_with(parent: int) -> None:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C while the context lasts, so that the child is told."""
+def sigterm_interrupts() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C while the context lasts, so that children are told."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

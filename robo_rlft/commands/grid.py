@@ -1,4 +1,4 @@
-"""Fill a grid's cells: run what each needs and is not there, then write its file.
+"""Fill a grid's cells: run what they need and is not there, then write their files.
 
 What is done is done: steps are named by their content, so a killed grid, one with more cells or one with less time
 goes on where it was. Knows neither how steps are composed nor what their results hold.
@@ -7,13 +7,14 @@ goes on where it was. Knows neither how steps are composed nor what their result
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
-from robo_rlft.commands.child import ChildError, run_child
+from robo_rlft.commands.child import ChildError, sigterm_interrupts, start_child
 from robo_rlft.commands.console import duration
 from robo_rlft.commands.grid_cells import is_finished, make_cell
 from robo_rlft.commands.grid_plan import CellPlan, GridJob, GridPlan, label
@@ -21,25 +22,35 @@ from robo_rlft.commands.runs import CONFIG_FILE, read_config
 from robo_rlft.evaluation.cells import PlannedCell, cell_path, missing_cells, write_cell, write_grid
 
 LONG_CELL = 25 * 60.0  # seconds
+_LOOK_EVERY = 0.1  # seconds between looks at what runs
 
 
-def start_job(job: GridJob) -> None:
-    """Run a step or an evaluation in a process of its own.
+class Running(Protocol):
+    """A step or an evaluation that has begun."""
 
-    Raises:
-        ChildError: it failed.
-    """
+    def ended(self) -> bool:
+        """Tell whether it has ended, and well; raises `ChildError` where it failed."""
+
+    def tell(self) -> None:
+        """Tell it to stop."""
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+
+
+def start_job(job: GridJob, log: Path | None = None) -> Running:
+    """Start a step or an evaluation in a process of its own; what it says goes to the screen, or into a log."""
     overrides = list(job.overrides)
     workers = job.composed.values["workers"]
     if (job.folder / CONFIG_FILE).exists() and read_config(job.folder).get("workers", workers) != workers:
         # The number of workers changes no result, so it is not in the folder's name; but a run keeps its own.
         overrides.append(f"workers={read_config(job.folder)['workers']}")
-    run_child(job.composed.command, overrides, config_dirs=job.composed.config_dirs)
+    return start_child(job.composed.command, overrides, config_dirs=job.composed.config_dirs, log=log)
 
 
 @dataclass(kw_only=True)
 class Filler:
-    """Fills cells one after the other.
+    """Fills cells, one after the other or several steps beside each other.
 
     Args:
         plan: What to fill.
@@ -47,8 +58,10 @@ class Filler:
         console: For people.
         only: Axis -> values; other cells are left alone.
         deadline: When no further step is begun, in seconds of `clock`; None never.
-        start: Runs one step or evaluation to its end; raises `ChildError` where it fails.
+        lanes: Steps and evaluations that run at once; where several do, each writes what it says to a log.
+        start: Starts one step or evaluation.
         clock: Seconds.
+        wait: Lets some time pass.
     """
 
     plan: GridPlan
@@ -56,9 +69,13 @@ class Filler:
     console: Console
     only: Mapping[str, set[str]] = field(default_factory=dict)
     deadline: float | None = None
-    start: Callable[[GridJob], None] = start_job
+    lanes: int = 1
+    start: Callable[[GridJob, Path | None], Running] = start_job
     clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], None] = time.sleep
     failed: dict[Path, str] = field(default_factory=dict)  # folder of a step -> what became of it
+    finished: set[Path] = field(default_factory=set)
+    running: dict[Path, Running] = field(default_factory=dict)
 
     def fill(self) -> None:
         """Fill the wanted cells as far as the time goes, and say what is there.
@@ -68,14 +85,16 @@ class Filler:
         """
         write_grid(self.plan.grid, self.results)
         wanted = [plan for plan in self.plan.cells if self._wanted(plan.cell)]
-        for number, plan in enumerate(wanted, start=1):
-            if cell_path(self.results, plan.cell.key).exists():
-                continue
-            if self._is_over():
-                break
-            self.console.print(f"[{number}/{len(wanted)}] {label(plan.cell.axes)}", markup=False)
-            if self._run(plan):
-                self._write(plan)
+        numbers = {plan.cell.key: f"[{number}/{len(wanted)}]" for number, plan in enumerate(wanted, start=1)}
+        with sigterm_interrupts():
+            try:
+                self._work([plan for plan in wanted if not cell_path(self.results, plan.cell.key).exists()], numbers)
+            except BaseException:
+                for one in self.running.values():
+                    one.tell()
+                for one in self.running.values():
+                    one.stop()
+                raise
         self._tell(wanted)
         if self.failed:
             lines = "\n  ".join(f"{folder}: {what}" for folder, what in self.failed.items())
@@ -87,21 +106,51 @@ class Filler:
     def _is_over(self) -> bool:
         return self.deadline is not None and self.clock() >= self.deadline
 
-    def _run(self, plan: CellPlan) -> bool:
-        """Run what a cell needs; tell whether all of it is there now."""
-        for job in plan.jobs:
-            if is_finished(job):
+    def _work(self, left: Sequence[CellPlan], numbers: Mapping[str, str]) -> None:
+        """Run what cells need, as many steps at once as there are lanes, and write each cell when it has all."""
+        self.finished = {job.folder for plan in left for job in plan.jobs if is_finished(job)}
+        while True:
+            for plan in left:
+                if self._has_all(plan) and not cell_path(self.results, plan.cell.key).exists():
+                    self._write(plan)
+            left = [plan for plan in left if not self._has_all(plan)]
+            self._begin(left, numbers)
+            if not self.running:
+                return
+            while not self._end_some():
+                self.wait(_LOOK_EVERY)
+
+    def _has_all(self, plan: CellPlan) -> bool:
+        return all(job.folder in self.finished for job in plan.jobs)
+
+    def _begin(self, left: Sequence[CellPlan], numbers: Mapping[str, str]) -> None:
+        """Start what can be started, in the order of the cells."""
+        for plan, job in ((cell, job) for cell in left for job in cell.jobs):
+            if len(self.running) >= self.lanes or self._is_over():
+                return
+            begun = job.folder in self.finished or job.folder in self.failed or job.folder in self.running
+            if begun or not self.finished.issuperset(job.needs):
                 continue
-            if self._is_over() or job.folder in self.failed:
-                return False
-            self.console.print(f"{job.name}: {job.folder}", markup=False)
+            self.console.print(f"{numbers[plan.cell.key]} {label(plan.cell.axes)}", markup=False)
+            log = job.folder.with_name(f"{job.folder.name}.log") if self.lanes > 1 else None
+            self.console.print(f"{job.name}: {log or job.folder}", markup=False)
+            self.running[job.folder] = self.start(job, log)
+
+    def _end_some(self) -> bool:
+        """Take note of what has ended; tell whether anything has."""
+        ended = []
+        for folder, one in self.running.items():
             try:
-                self.start(job)
+                if one.ended():
+                    self.finished.add(folder)
+                    ended.append(folder)
             except ChildError as error:
-                self.failed[job.folder] = str(error)
-                self.console.print(f"{job.name} failed: {error}", markup=False)
-                return False
-        return True
+                self.failed[folder] = str(error)
+                self.console.print(f"{folder} failed: {error}", markup=False)
+                ended.append(folder)
+        for folder in ended:
+            del self.running[folder]
+        return bool(ended)
 
     def _write(self, plan: CellPlan) -> None:
         cell = make_cell(self.plan, plan)

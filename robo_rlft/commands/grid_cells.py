@@ -51,6 +51,7 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         overrides={name: job.told for name, job in cell.steps.items()},
         evaluation_overrides={name: job.told for name, job in cell.evaluations.items()},
         commits={name: records[job.folder]["commit"] for name, job in cell.steps.items()},
+        processors={name: records[job.folder].get("processor") for name, job in cell.steps.items()},
         evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
         training={name: curve for name, curve in curves.items() if curve is not None},
         demonstrations={

@@ -35,6 +35,8 @@ from robo_rlft.models.clip_weights import SHIPPED
 
 # Where and how a step runs is not part of what it comes to.
 RUN_ONLY = ("run", "output", "overwrite", "workers", "trust")
+# Nor is what computes: a graphics card rounds otherwise, and a cell says what its steps ran on.
+_ON_PROCESSOR = {"accelerator": "cpu", "devices": 1}
 _FILES = ("init", "checkpoint", "words", "instructions")  # arguments that name a file
 DIGITS = 16  # of a hash
 
@@ -46,6 +48,7 @@ class GridJob:
     name: str  # "step bc", "evaluation seen"
     digest: str  # of all that its outcome follows from
     folder: Path
+    needs: tuple[Path, ...]  # folders of the steps that it starts from
     told: tuple[str, ...]  # its overrides, with "{other}" for another step's folder
     composed: Composed  # without the folder
 
@@ -168,7 +171,12 @@ class _Planner:
             raise ConfigError(f"{name}: {error}") from error
         digest = config_digest(composed, {str(job.folder): job.digest for job in needed.values()})
         job = GridJob(
-            name=name, digest=digest, folder=self.folder / f"{place}{digest}", told=tuple(told), composed=composed
+            name=name,
+            digest=digest,
+            folder=self.folder / f"{place}{digest}",
+            needs=tuple(folders.values()),
+            told=tuple(told),
+            composed=composed,
         )
         self.known[name, placed] = job
         return job
@@ -236,6 +244,8 @@ def config_digest(composed: Composed, steps: Mapping[str, str]) -> str:
         steps: Other steps' folders -> their hashes, which take the folders' place: where they lie does not matter.
     """
     values = {key: value for key, value in composed.values.items() if key not in RUN_ONLY}
+    if isinstance(values.get("trainer"), Mapping):
+        values["trainer"] = {**values["trainer"], **_ON_PROCESSOR}
     config = _replaced(values, steps)
     return _sha256({"command": composed.command, "config": config, "files": dict(_files(composed.command, config))})
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from rich.console import Console
 
 from robo_rlft.commands.experiment import Experiment, Job, jobs, read_experiment
@@ -31,9 +31,9 @@ from robo_rlft.evaluation.files import read_json
 from robo_rlft.evaluation.tables import Cost, Pair, build_table, format_table, read_table, write_table
 
 TABLE_FILE, REPORT_FILE = "table.json", "report.html"
-GRID_ONLY = ("max_minutes", "only", "results")
+GRID_ONLY = ("lanes", "max_minutes", "only", "results")
 # What a grid's cells do not depend on.
-_APART = (*GRID_ONLY, "run", "output", "workers")
+_APART = (*GRID_ONLY, "run", "output", "workers", "trainer.accelerator", "trainer.devices")
 _CHOICE = "experiment="
 
 
@@ -50,6 +50,7 @@ class Arguments:
     max_minutes: PositiveFloat | None
     only: str | None
     results: Path | None
+    lanes: PositiveInt | None
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Composed:
@@ -121,6 +122,7 @@ def _fill(composed: Composed, spec: GridSpec, console: Console, *, begun: float)
             results=results,
             console=console,
             only=read_only(values["only"], spec),
+            lanes=values["lanes"] or 1,
             deadline=None if values["max_minutes"] is None else begun + 60.0 * values["max_minutes"],
         ).fill()
     return results
@@ -167,7 +169,7 @@ def _plan(composed: Composed, spec: GridSpec) -> GridPlan:
 
 def _changes(composed: Composed) -> list[str]:
     """Return the overrides that may make other cells than the experiment's own."""
-    return [o for o in composed.overrides if _key(o) not in _APART and not o.startswith(_CHOICE)]
+    return [o for o in composed.overrides if not o.startswith(_CHOICE) and not {_key(o), _name(o)} & {*_APART}]
 
 
 def _grid(composed: Composed) -> GridSpec:
@@ -191,8 +193,12 @@ def _check(jobs: Sequence[Job | GridJob]) -> None:
             raise ConfigError(f"{'' if isinstance(job, GridJob) else 'step '}{job.name}: {error}") from error
 
 
+def _name(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0]
+
+
 def _key(override: str) -> str:
-    return override.lstrip("+~").split("=", 1)[0].split(".")[0]
+    return _name(override).split(".")[0]
 
 
 def _folder(composed: Composed) -> Path:

@@ -118,7 +118,7 @@ def open_run(
             return
         if record is None:
             write_bytes(folder / CONFIG_FILE, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
-        record = {**_description(command, overrides), **(record or {}), "status": "unfinished"}
+        record = {**_description(command, overrides, plain), **(record or {}), "status": "unfinished"}
         run.notes = dict(record.get("notes", {}))
         write_json(folder / RUN_FILE, record)
         status = "unfinished"
@@ -286,7 +286,7 @@ def _total(record: Mapping[str, Any], now: Usage) -> Usage:
     )
 
 
-def _description(command: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _description(command: str, overrides: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     return {
@@ -296,9 +296,25 @@ def _description(command: str, overrides: Sequence[str]) -> dict[str, Any]:
         "overrides": list(overrides),
         "commit": commit(),
         "versions": versions(),
+        "processor": processor(config),
         "threads": torch.get_num_threads(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def processor(config: Mapping[str, Any]) -> str:
+    """Return the name of what a run computes on: a graphics card where its trainer asks for one, else the processor."""
+    import torch
+
+    trainer = config.get("trainer")
+    if isinstance(trainer, Mapping) and trainer.get("accelerator") not in (None, "cpu") and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def versions() -> dict[str, str]:

@@ -89,6 +89,7 @@ class Cell:
     total: CellCost  # every step once; the greatest memory
     evaluation_overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluation -> its overrides
     commits: dict[str, str | None] = field(default_factory=dict)  # step -> the code that ran it
+    processors: dict[str, str | None] = field(default_factory=dict)  # step -> what it ran on; empty in older files
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def collect(
 def _decide(
     policy: LearningPolicy, seen: Observation, encoded: Any, *, samples: int, generator: torch.Generator
 ) -> FactoredDecision:
-    """Return `samples` decisions for each of the pictures (M,), as rows (M samples,)."""
+    """Return `samples` decisions for each of the pictures (M,), as rows (M samples,), where environments are."""
     decision = policy.act(seen, samples=samples, generator=generator, encoded=encoded)
     if not isinstance(decision, FactoredDecision):
         scores = policy.evaluate_actions(seen, decision.action, encoded=encoded)
@@ -114,7 +114,7 @@ def _decide(
         )
     action = PickPlace(**{name: value.flatten(0, 1) for name, value in vars(decision.action).items()})
     rest = {name: value.flatten() for name, value in vars(decision).items() if name != "action"}
-    return FactoredDecision(action=action, **rest)
+    return FactoredDecision(action=action, **rest).to("cpu")
 
 
 def _go_on(
@@ -211,7 +211,7 @@ def _run_batch(
     success = [False] * len(seeds)
     live = list(range(len(seeds)))
     while live:
-        decision = policy.act(observation, greedy=greedy, generator=generator)
+        decision = policy.act(observation, greedy=greedy, generator=generator).to("cpu")
         outcomes = dict(zip(live, pool.step([states[i] for i in live], decision.action[live]), strict=True))
         for i, outcome in outcomes.items():
             if not actions[i]:

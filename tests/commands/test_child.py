@@ -13,12 +13,25 @@ import psutil
 import pytest
 
 from robo_rlft.commands import child
-from robo_rlft.commands.child import ChildError, run_child
+from robo_rlft.commands.child import Child, ChildError, start_child
 
 PARENT = """
-from robo_rlft.commands.child import run_child
-run_child("collect", ["episodes=20000", "workspace.pixel_size=0.025", "output=demos", "threads=1"])
+import time
+from robo_rlft.commands.child import sigterm_interrupts, start_child
+with sigterm_interrupts():
+    child = start_child("collect", ["episodes=20000", "workspace.pixel_size=0.025", "output=demos", "threads=1"])
+    try:
+        while not child.ended():
+            time.sleep(0.1)
+    except BaseException:
+        child.stop()
+        raise
 """
+
+
+def finish(started: Child) -> None:
+    while not started.ended():
+        time.sleep(0.1)
 
 
 def begun(folder: Path, *, most: float = 120.0) -> None:
@@ -44,14 +57,22 @@ def alive(process: psutil.Process) -> bool:
 
 
 def test_a_command_that_works_returns(capfd: pytest.CaptureFixture[str]) -> None:
-    run_child("collect", ["--help"])
+    finish(start_child("collect", ["--help"]))
     assert "usage: robo-rlft collect" in capfd.readouterr().out
 
 
 def test_a_command_that_fails_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ChildError, match="colect ended with code 2"):
-        run_child("colect", [])
+        finish(start_child("colect", []))
     assert "did you mean collect" in capfd.readouterr().err
+
+
+def test_what_a_child_says_is_added_to_its_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "logs" / "collect.log"
+    for _ in range(2):
+        finish(start_child("collect", ["--help"], log=log))
+    assert log.read_text().count("usage: robo-rlft collect") == 2
+    assert capfd.readouterr().out == ""
 
 
 def test_a_child_that_finds_its_parent_gone_does_nothing() -> None:

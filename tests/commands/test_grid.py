@@ -46,6 +46,22 @@ METRICS = """step,rollout/episodic_return,rollout/success,rollout/groups,charts/
 COST = {"wall_seconds": 10.0, "cpu_seconds": 20.0, "peak_rss_mb": 300.0}
 
 
+class Ended:
+    """A step that is over, or failed."""
+
+    def __init__(self, failure: ChildError | None = None) -> None:
+        self.failure = failure
+
+    def ended(self) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        return True
+
+    def tell(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Machine:
     """Stands in for processes: leaves what commands leave, and tells the time."""
 
@@ -54,10 +70,13 @@ class Machine:
         self.now = 0.0
         self.before: Callable[[GridJob], None] = lambda job: None
 
-    def start(self, job: GridJob) -> None:
+    def start(self, job: GridJob, log: Path | None) -> Ended:
         self.began.append(job.name)
         self.now += 60.0
-        self.before(job)
+        try:
+            self.before(job)
+        except ChildError as error:
+            return Ended(error)
         command = job.composed.command
         with open_run(job.folder, command=command, config=job.composed.values) as opened:
             if command == "collect":
@@ -67,6 +86,7 @@ class Machine:
             elif job.name == "step rl":
                 (job.folder / "metrics.csv").write_text(METRICS)
         write_json(job.folder / "run.json", read_run(job.folder) | COST)
+        return Ended()
 
     def result(self, split: str) -> EvaluationResult:
         scenes = tuple(
@@ -192,6 +212,73 @@ def test_no_step_begins_when_the_time_is_over(fill: Callable[..., str], machine:
     assert [cell.axes["method"] for cell in read_cells(Path("results")).missing] == ["bc", "rl"]
 
 
+class Beside(Ended):
+    """A step that ends when it was looked at twice; counts how many run at once."""
+
+    now: int = 0
+    most: int = 0
+
+    def __init__(self, made: Ended) -> None:
+        super().__init__(made.failure)
+        self.looks = 0
+        Beside.now += 1
+        Beside.most = max(Beside.most, Beside.now)
+
+    def ended(self) -> bool:
+        self.looks += 1
+        if self.looks < 2:
+            return False
+        Beside.now -= 1
+        return super().ended()
+
+    def stop(self) -> None:
+        Beside.now -= 1
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 8])
+def test_steps_run_beside_each_other_and_none_before_those_that_it_needs(
+    plan: GridPlan, machine: Machine, lanes: int
+) -> None:
+    Beside.now = Beside.most = 0
+    logs: list[Path | None] = []
+    finished: list[Path] = []
+
+    def start(job: GridJob, log: Path | None) -> Beside:
+        logs.append(log)
+        assert all(need in filler.finished for need in job.needs)
+        finished.append(job.folder)
+        return Beside(machine.start(job, log))
+
+    filler = Filler(
+        plan=plan, results=Path("results"), console=Console(quiet=True), lanes=lanes, start=start, wait=lambda _: None
+    )
+    filler.fill()
+    assert len(finished) == len(set(finished)) == 9
+    assert read_cells(Path("results")).complete
+    # The widest moment: zero_shot's two evaluations with the demonstrations, or two of BC with a step of RL.
+    assert Beside.most == min(lanes, 3)
+    assert all((log is None) == (lanes == 1) for log in logs)
+
+
+def test_what_runs_beside_is_stopped_when_the_grid_is(plan: GridPlan, machine: Machine) -> None:
+    Beside.now = 0
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    filler = Filler(
+        plan=plan,
+        results=Path("results"),
+        console=Console(quiet=True),
+        lanes=3,
+        start=lambda job, log: Beside(machine.start(job, log)),
+        wait=interrupt,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        filler.fill()
+    assert Beside.now == 0
+
+
 def test_only_the_wanted_cells_are_filled(fill: Callable[..., str], machine: Machine) -> None:
     said = fill(only={"method": {"bc"}})
     assert machine.began == ["step demos", "step bc", "evaluation seen", "evaluation unseen"]
@@ -231,7 +318,7 @@ def test_an_unfinished_step_keeps_its_number_of_workers(
     plan: GridPlan, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(grid, "run_child", lambda command, overrides, **options: called.append([command, *overrides]))
+    monkeypatch.setattr(grid, "start_child", lambda command, overrides, **options: called.append([command, *overrides]))
     job = plan.cells[0].evaluations["seen"]
     start_job(job)
     job.folder.mkdir(parents=True)

@@ -38,16 +38,35 @@ grid:
 """
 
 
+class Ended:
+    """A command that is over."""
+
+    def __init__(self, failure: ChildError | None = None) -> None:
+        self.failure = failure
+
+    def ended(self) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        return True
+
+    def tell(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Called:
     """Runs commands in this process, as fast as that is, and counts them."""
 
     def __init__(self) -> None:
         self.commands: list[str] = []
 
-    def __call__(self, command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path] = ()) -> None:
+    def __call__(
+        self, command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path] = (), log: Path | None = None
+    ) -> Ended:
         self.commands.append(command)
         if main([command, *overrides, *(text for folder in config_dirs for text in ("--config-dir", str(folder)))]):
-            raise ChildError(command)
+            return Ended(ChildError(command))
+        return Ended()
 
 
 @pytest.fixture
@@ -56,7 +75,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Called:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text(EXPERIMENT)
     called = Called()
-    monkeypatch.setattr(grid, "run_child", called)
+    monkeypatch.setattr(grid, "start_child", called)
     return called
 
 
