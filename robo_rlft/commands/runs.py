@@ -25,6 +25,7 @@ import yaml
 from robo_rlft import __version__
 from robo_rlft.commands.usage import Meter, Usage
 from robo_rlft.config.errors import UserError
+from robo_rlft.evaluation.cells import CORES
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_bytes, write_json
 
 FORMAT = "robo_rlft.run"
@@ -314,7 +315,7 @@ def processor(config: Mapping[str, Any]) -> str:
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{name}, {os.cpu_count()}{CORES}"
 
 
 def versions() -> dict[str, str]:

@@ -116,6 +116,11 @@ def check_config(composed: Composed) -> None:
         problems += check_node(f"logger.{key}", node, provided={"save_dir"}, trust=composed.trust)
     groups = (*GROUPS, *(POLICY_GROUPS if trains_policy(values["algorithm"], composed.trust) else ()), "trainer")
     check(composed, Arguments, groups, provided=provided, problems=problems)
+    if values["trainer"].get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            "trainer.accelerator: there is no graphics card here that PyTorch can use (robo-rlft doctor says what it "
+            "has); expected trainer.accelerator=cpu"
+        )
     if values["words"] is not None and trains_policy(values["algorithm"], composed.trust):
         raise ConfigError("words: new words are taught to an encoder; expected algorithm=clip beside it")
     if (

@@ -97,6 +97,10 @@ def test_names_do_not_depend_on_where_a_grid_lies_and_how_many_workers_it_has() 
     assert keys() == keys(folder="/elsewhere/with a space") == keys(overrides=["workers=3"])
 
 
+def test_names_do_not_depend_on_what_computes() -> None:
+    assert keys(overrides=["trainer.accelerator=gpu"]) == keys()
+
+
 def test_names_depend_on_everything_above() -> None:
     before, after = keys(), keys(overrides=["demos.episodes=5"])
     assert {name for name in before if before[name] != after[name]} == {"bc-0", "rl-0", "bc-1", "rl-1"}

@@ -112,6 +112,14 @@ def test_another_workspace_than_the_policys_is_refused(capsys: pytest.CaptureFix
     assert "leave workspace= out" in capsys.readouterr().err
 
 
+def test_a_graphics_card_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["train", "algorithm=rloo", "trainer.accelerator=gpu"]) == 2
+    assert "trainer.accelerator: there is no graphics card here" in capsys.readouterr().err
+
+
 def test_another_policy_than_the_files_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
     capsys.readouterr()

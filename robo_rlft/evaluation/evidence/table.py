@@ -38,6 +38,7 @@ class RowCost:
     training_cpu_seconds: float  # mean over seeds: demonstrations and training
     evaluation_cpu_seconds: float  # mean over seeds
     peak_rss_mb: float  # greatest
+    cards: tuple[str, ...] = ()  # graphics cards that took part of the work; none where a cell did without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ def evidence_table(groups: Sequence[Group], *, pairs: Sequence[Pair] | None = No
         evaluations=names,
         rows=rows,
         differences=differences,
-        notes=(*_lost(differences), *_open(differences), *_incomplete(rows)),
+        notes=(*_lost(differences), *_open(differences), *_incomplete(rows), *_on_cards(rows)),
     )
 
 
@@ -160,12 +161,15 @@ def _failures(group: Group, evaluation: str) -> dict[str, float]:
 
 
 def _cost(group: Group) -> RowCost:
-    evaluating = [c.costs["evaluate"].cpu_seconds if "evaluate" in c.costs else 0.0 for c in group.cells]
-    totals = [cell.total.cpu_seconds for cell in group.cells]
+    """Return the cost of the cells that no graphics card worked for; of all, where there is no such cell."""
+    cells = [cell for cell in group.cells if not cell.cards] or group.cells
+    evaluating = [c.costs["evaluate"].cpu_seconds if "evaluate" in c.costs else 0.0 for c in cells]
+    totals = [cell.total.cpu_seconds for cell in cells]
     return RowCost(
         training_cpu_seconds=float(np.mean(totals) - np.mean(evaluating)),
         evaluation_cpu_seconds=float(np.mean(evaluating)),
-        peak_rss_mb=max(cell.total.peak_rss_mb for cell in group.cells),
+        peak_rss_mb=max(cell.total.peak_rss_mb for cell in cells),
+        cards=tuple(dict.fromkeys(card for cell in cells for card in cell.cards)),
     )
 
 
@@ -242,6 +246,12 @@ def _incomplete(rows: Sequence[Row]) -> list[str]:
     return [
         f"Incomplete: {title(row.task)}, {title(row.label)}: {counted(row)} seeds" for row in rows if row.group.missing
     ]
+
+
+def _on_cards(rows: Sequence[Row]) -> list[str]:
+    """Tell which costs are a graphics card's."""
+    cards = dict.fromkeys(card for row in rows if row.cost is not None for card in row.cost.cards)
+    return [f"Costs with * are of a machine with a graphics card, which trained: {', '.join(cards)}."] if cards else []
 
 
 def _told(d: Difference) -> str:

@@ -28,7 +28,8 @@ LEGEND = (
     "sure the mean is for these seeds; Wilson's where every episode came to the same). In square brackets of "
     "differences: seeds are resampled too, and few seeds still tell too little of others. *Worse* is judged by scenes "
     "alone, a gain with seeds resampled too. Costs: mean over seeds of what the row takes from nothing, steps that "
-    "rows share counted in each; peak memory: the greatest of all seeds."
+    "rows share counted in each; peak memory: the greatest of all seeds. Seeds that a graphics card trained count for "
+    "success, not for costs, unless there is no other."
 )
 
 
@@ -87,7 +88,7 @@ def _costs(row: Row) -> list[str]:
         return [counted(row), "", "", ""]
     cost = row.cost
     numbers = (cost.training_cpu_seconds, cost.evaluation_cpu_seconds, cost.peak_rss_mb)
-    return [counted(row), *(f"{number:,.0f}" for number in numbers)]
+    return [counted(row), *(f"{number:,.0f}{'*' if cost.cards else ''}" for number in numbers)]
 
 
 def _each(rows: Sequence[Row], columns: Sequence[str], cell: Callable[[Row, str], str]) -> list[list[str]]:

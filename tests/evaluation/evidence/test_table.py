@@ -48,6 +48,25 @@ def test_rows_hold_means_failures_and_costs(groups: tuple[Group, ...]) -> None:
     assert (bc.cost.training_cpu_seconds, bc.cost.evaluation_cpu_seconds, bc.cost.peak_rss_mb) == (15.0, 4.0, 700.0)
 
 
+def test_costs_are_those_of_seeds_that_no_graphics_card_trained(tmp_path: Path) -> None:
+    def trained(axes: Axes) -> Contents:
+        by_card = axes["method"] == "rl" or axes["seed"] == "0"
+        cost = CellCost(wall_seconds=1.0, cpu_seconds=7.0 if by_card else 30.0, peak_rss_mb=900.0)
+        processors = {
+            "demonstrations": "A processor, 2 cores",
+            "train": "A card" if by_card else "A processor, 2 cores",
+        }
+        return Contents(evaluations={"seen": seen(*HALF)}, costs={"train": cost}, processors=processors)
+
+    made = evidence_table(groups_of(filled(tmp_path, AXES, trained)))
+    bc, rl = made.rows
+    assert bc.cost is not None and rl.cost is not None
+    assert (bc.cost.training_cpu_seconds, bc.cost.cards) == (30.0, ())
+    assert (rl.cost.training_cpu_seconds, rl.cost.cards) == (7.0, ("A card",))
+    assert made.notes[-1] == "Costs with * are of a machine with a graphics card, which trained: A card."
+    assert "| 7* | 0* | 900* |" in markdown(made)
+
+
 def test_differences_are_paired_by_scene_over_the_seeds_that_both_have(groups: tuple[Group, ...]) -> None:
     made = evidence_table(groups)
     found = {d.evaluation: d for d in made.differences}
