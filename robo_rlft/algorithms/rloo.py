@@ -195,14 +195,13 @@ class Rloo(LightningModule):
 
     def check_ratio(self, batch: GroupBatch, scores: ActionScores) -> None:
         """Raise unless acting and learning gave the actions the same probability, before any step."""
-        tolerance = ratio_tolerance(self.policy, batch.advantage.device)
         for name in ("pick_log_prob", "place_log_prob"):
             ratio = (getattr(scores, name).detach() - getattr(batch, name)).exp()
-            worst = (ratio - 1.0).abs().max().item()
-            if not worst <= tolerance:
+            off, tolerance = ratio_error(ratio), ratio_tolerance(self.policy, ratio.device)
+            if not off <= tolerance:
                 raise RuntimeError(
                     f"expected every ratio of the first minibatch to be 1 within {tolerance:g}, got one off by "
-                    f"{worst:g} in {name}: the policy scores actions otherwise than it acts (a mask, dropout, batch "
+                    f"{off:g} in {name}: the policy scores actions otherwise than it acts (a mask, dropout, batch "
                     "statistics or precision differ between the two)"
                 )
 
@@ -213,10 +212,20 @@ def frozen_copy(policy: TransporterPolicy) -> TransporterPolicy:
     return reference.requires_grad_(False).eval()
 
 
+def ratio_error(ratio: Tensor) -> float:
+    """Return how far ratios are from 1: the worst on a processor, the mean on a graphics card.
+
+    A card's kernels round otherwise for a minibatch than for all scenes at once, which a sharp distribution makes much
+    of for single actions: 0.008 at worst and 0.0006 in the mean for insertion with 36 rotations on an H100.
+    """
+    error = (ratio - 1.0).abs()
+    return float(error.max() if ratio.device.type == "cpu" else error.mean())
+
+
 def ratio_tolerance(policy: TransporterPolicy, device: torch.device) -> float:
     """Return how far from 1 a ratio may be for reasons of rounding alone."""
-    if device.type != "cpu":  # a card's kernels round otherwise for a minibatch than for all scenes at once
-        return 5e-2
+    if device.type != "cpu":
+        return 2e-2
     return 1e-3 if resolve_precision(policy.precision) is torch.bfloat16 else 1e-5
 
 
