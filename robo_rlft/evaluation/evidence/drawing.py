@@ -24,7 +24,14 @@ WORDS = {"bc": "BC", "rl": "RL", "cliport": "CLIPort"}
 NAMES = {
     "rl": "BC + RL",
     "scratch": "RL without demonstrations",
-    "scratch_random_encoder": "RL from scratch",
+    "filtered_bc": "BC, then BC on RL's rollouts",
+    "bc_more": "BC, more demonstrations",
+    "bc_random_encoder": "BC, untrained encoder",
+    "rl_random_encoder": "BC + RL, untrained encoder",
+    "scratch_random_encoder": "RL from scratch, untrained encoder",
+    "bc_cliport": "BC, CLIPort's fusion of the sentence",
+    "bc_cliport_phrases": "BC, CLIPort's fusion of phrases",
+    "rl_cliport_phrases": "BC + RL, CLIPort's fusion of phrases",
     "zero_shot": "zero-shot",
     "k_shot": "k-shot",
 }

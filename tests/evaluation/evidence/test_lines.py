@@ -145,5 +145,5 @@ def test_methods_look_the_same_in_every_figure() -> None:
 
 def test_names_are_written_as_people_write_them() -> None:
     assert title("noisy_8mm") == "noisy 8 mm"
-    assert title("filtered_bc") == "filtered BC"
+    assert title("tuned_bc") == "tuned BC"
     assert line_name({"method": "rl", "rotations": "36"}) == "BC + RL, rotations 36"
