@@ -48,3 +48,44 @@ def test_differences_are_those_of_the_tasks_in_order() -> None:
             seeds = d["with_seeds"]
             assert cell == f"{spoken(d, '+.2f')} [{seeds['low']:+.2f} to {seeds['high']:+.2f}]"
             assert len(d["seeds"]) == 3
+
+
+CONTROLS = {
+    "CLIP alone": "zero_shot",
+    "a linear read-out of frozen features": "k_shot",
+    "BC": "bc",
+    "BC, 2,570 or 7,730 further demonstrations": "bc_more",
+    "BC + RL": "rl",
+    "BC, then BC on RL's rollouts": "filtered_bc",
+    "RL without demonstrations": "scratch",
+    "BC, untrained encoder, end to end": "bc_random_encoder",
+    "RL without demonstrations, untrained encoder": "scratch_random_encoder",
+    "BC, CLIPort's fusion of the sentence": "bc_cliport",
+    "BC, CLIPort's fusion of the phrases": "bc_cliport_phrases",
+}
+TASKS = ("stack_blocks", "put_block_in_bowl", "block_insertion")
+
+
+def test_the_controls_are_those_of_the_seeds_that_are_there() -> None:
+    made = {(row["task"], row["row"]): row for row in controls()["rows"]}
+    found = {name: cells for name, *cells in table_rows("") if name in CONTROLS and len(cells) == len(TASKS)}
+    for name, method in CONTROLS.items():
+        for task, cell in zip(TASKS, found[name], strict=True):
+            row = made[task, method]
+            fewer = len(row["seeds"]) < row["seeds_planned"] and method != "zero_shot"
+            means = ", ".join(f"{row['evaluations'][split]['mean']:.2f}" for split in SPLITS if row["evaluations"])
+            assert cell == (f"{means} ({len(row['seeds'])})" if means and fewer else means)
+
+
+def test_what_colours_do_is_that_of_three_seeds() -> None:
+    content = json.loads((DOCS / "evidence" / "picture.json").read_text(encoding="utf-8"))
+    rows = table_rows("BC, heights") + table_rows("BC + RL, heights")
+    assert len(rows) == len(content["rows"]) == 4
+    for name, *cells in rows:
+        axes = {
+            "method": "rl" if "RL" in name else "bc",
+            "picture": "rgbd" if "colours" in name else "height",
+        }
+        (row,) = [row for row in content["rows"] if axes.items() <= row["axes"].items()]
+        assert len(row["seeds"]) == 3
+        assert cells == [spoken(row["evaluations"][split]) for split in ("seen", "unseen", "novel", "combinations")]
