@@ -110,7 +110,7 @@ class ClipPretraining(LightningModule):
         self._maps.append((maps[0], maps[1], batch.label))
 
     def on_validation_epoch_end(self) -> None:
-        canonical, synonyms, label = (torch.cat(parts) for parts in zip(*self._maps, strict=True))
+        canonical, synonyms, label = (torch.cat(parts).cpu() for parts in zip(*self._maps, strict=True))
         self._maps = []
         self.figures = measure(canonical, synonyms, label)
         scale, bias = fit_presence(canonical, label)

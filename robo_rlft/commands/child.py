@@ -11,10 +11,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from robo_rlft.config.errors import UserError
 
@@ -24,7 +26,17 @@ _PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that comes when the parent
 
 
 class ChildError(UserError):
-    """A command failed; what it said of it is on the screen already."""
+    """A command failed; what it said of it is on the screen already, or in its log."""
+
+
+class Stoppable(Protocol):
+    """What can be told to stop, and be waited for."""
+
+    def stop(self) -> None:
+        """Tell it to stop."""
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it has ended, and end it by force after the deadline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +45,7 @@ class Child:
 
     command: str
     process: subprocess.Popen[bytes]
+    log: Path | None = None  # where it writes what it says; None for the screen
 
     def ended(self) -> bool:
         """Tell whether it has ended, and well.
@@ -48,25 +61,33 @@ class Child:
             raise KeyboardInterrupt
         if code < 0:
             name = signal.Signals(-code).name
-            raise ChildError(
-                f"{self.command} was killed by {name}; if memory ran out, use fewer workers or smaller batches"
-            )
+            advice = "if memory ran out, use fewer lanes, fewer workers or smaller batches"
+            raise ChildError(f"{self.command} was killed by {name}; {advice}")
         if code > 0:
-            raise ChildError(f"{self.command} ended with code {code}; its last lines say why")
+            where = "the lines above say why" if self.log is None else f"the end of {self.log} says why"
+            raise ChildError(f"{self.command} ended with code {code}; {where}")
         return True
 
-    def tell(self) -> None:
+    def stop(self) -> None:
         """Tell it to stop."""
         self.process.terminate()
 
-    def stop(self) -> None:
-        """Tell it to stop, and wait until it has written down where it was."""
-        self.tell()
+    def wait(self, deadline: float) -> None:
+        """Wait until it has ended; at the deadline, of `time.monotonic`, or at Ctrl-C it is killed."""
         try:
-            self.process.wait(GRACE)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except BaseException:  # the time is over, or the user asks once more
             self.process.kill()
             self.process.wait()
+
+
+def stop_all(children: Collection[Stoppable]) -> None:
+    """Stop children, all at once, with time to write down where they were."""
+    for child in children:
+        child.stop()
+    deadline = time.monotonic() + GRACE
+    for child in children:
+        child.wait(deadline)
 
 
 def start_child(
@@ -91,7 +112,7 @@ def start_child(
             process = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
-    return Child(command=command, process=process)
+    return Child(command=command, process=process, log=log)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,35 +7,32 @@ goes on where it was. Knows neither how steps are composed nor what their result
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 
-from robo_rlft.commands.child import ChildError, sigterm_interrupts, start_child
+from robo_rlft.commands.child import ChildError, Stoppable, sigterm_interrupts, start_child, stop_all
 from robo_rlft.commands.console import duration
 from robo_rlft.commands.grid_cells import is_finished, make_cell
 from robo_rlft.commands.grid_plan import CellPlan, GridJob, GridPlan, label
 from robo_rlft.commands.runs import CONFIG_FILE, read_config
+from robo_rlft.config.errors import UserError
 from robo_rlft.evaluation.cells import PlannedCell, cell_path, missing_cells, write_cell, write_grid
+from robo_rlft.evaluation.files import ResultFileError
 
 LONG_CELL = 25 * 60.0  # seconds
 _LOOK_EVERY = 0.1  # seconds between looks at what runs
 
 
-class Running(Protocol):
+class Running(Stoppable, Protocol):
     """A step or an evaluation that has begun."""
 
     def ended(self) -> bool:
         """Tell whether it has ended, and well; raises `ChildError` where it failed."""
-
-    def tell(self) -> None:
-        """Tell it to stop."""
-
-    def stop(self) -> None:
-        """Tell it to stop, and wait until it has."""
 
 
 def start_job(job: GridJob, log: Path | None = None) -> Running:
@@ -90,10 +87,7 @@ class Filler:
             try:
                 self._work([plan for plan in wanted if not cell_path(self.results, plan.cell.key).exists()], numbers)
             except BaseException:
-                for one in self.running.values():
-                    one.tell()
-                for one in self.running.values():
-                    one.stop()
+                stop_all(self.running.values())
                 raise
         self._tell(wanted)
         if self.failed:
@@ -108,17 +102,29 @@ class Filler:
 
     def _work(self, left: Sequence[CellPlan], numbers: Mapping[str, str]) -> None:
         """Run what cells need, as many steps at once as there are lanes, and write each cell when it has all."""
-        self.finished = {job.folder for plan in left for job in plan.jobs if is_finished(job)}
+        for job in {job.folder: job for plan in left for job in plan.jobs}.values():
+            with self._failing(job.folder):
+                self.finished |= {job.folder} if is_finished(job) else set()
         while True:
             for plan in left:
                 if self._has_all(plan) and not cell_path(self.results, plan.cell.key).exists():
-                    self._write(plan)
+                    with self._failing(cell_path(self.results, plan.cell.key)):
+                        self._write(plan)
             left = [plan for plan in left if not self._has_all(plan)]
             self._begin(left, numbers)
             if not self.running:
                 return
             while not self._end_some():
                 self.wait(_LOOK_EVERY)
+
+    @contextmanager
+    def _failing(self, what: Path) -> Iterator[None]:
+        """Note what cannot be used, and go on with the rest."""
+        try:
+            yield
+        except (UserError, ResultFileError) as error:
+            self.failed[what] = str(error)
+            self.console.print(f"{what} failed: {error}", markup=False)
 
     def _has_all(self, plan: CellPlan) -> bool:
         return all(job.folder in self.finished for job in plan.jobs)
@@ -134,20 +140,18 @@ class Filler:
             self.console.print(f"{numbers[plan.cell.key]} {label(plan.cell.axes)}", markup=False)
             log = job.folder.with_name(f"{job.folder.name}.log") if self.lanes > 1 else None
             self.console.print(f"{job.name}: {log or job.folder}", markup=False)
-            self.running[job.folder] = self.start(job, log)
+            with self._failing(job.folder):
+                self.running[job.folder] = self.start(job, log)
 
     def _end_some(self) -> bool:
         """Take note of what has ended; tell whether anything has."""
         ended = []
         for folder, one in self.running.items():
-            try:
-                if one.ended():
-                    self.finished.add(folder)
-                    ended.append(folder)
-            except ChildError as error:
-                self.failed[folder] = str(error)
-                self.console.print(f"{folder} failed: {error}", markup=False)
-                ended.append(folder)
+            with self._failing(folder):
+                if not one.ended():
+                    continue
+                self.finished.add(folder)
+            ended.append(folder)
         for folder in ended:
             del self.running[folder]
         return bool(ended)

@@ -52,6 +52,7 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         evaluation_overrides={name: job.told for name, job in cell.evaluations.items()},
         commits={name: records[job.folder]["commit"] for name, job in cell.steps.items()},
         processors={name: records[job.folder].get("processor") for name, job in cell.steps.items()},
+        cards={name: card for name, job in cell.steps.items() if (card := records[job.folder].get("graphics_card"))},
         evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
         training={name: curve for name, curve in curves.items() if curve is not None},
         demonstrations={

@@ -35,8 +35,8 @@ from robo_rlft.models.clip_weights import SHIPPED
 
 # Where and how a step runs is not part of what it comes to.
 RUN_ONLY = ("run", "output", "overwrite", "workers", "trust")
-# Nor is what computes: a graphics card rounds otherwise, and a cell says what its steps ran on.
-_ON_PROCESSOR = {"accelerator": "cpu", "devices": 1}
+# Nor is what computes: a graphics card rounds otherwise, and a cell says which of its steps one trained.
+_ON_PROCESSOR = {"accelerator": "cpu"}
 _FILES = ("init", "checkpoint", "words", "instructions")  # arguments that name a file
 DIGITS = 16  # of a hash
 

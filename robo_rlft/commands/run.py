@@ -33,7 +33,8 @@ from robo_rlft.evaluation.tables import Cost, Pair, build_table, format_table, r
 TABLE_FILE, REPORT_FILE = "table.json", "report.html"
 GRID_ONLY = ("lanes", "max_minutes", "only", "results")
 # What a grid's cells do not depend on.
-_APART = (*GRID_ONLY, "run", "output", "workers", "trainer.accelerator", "trainer.devices")
+_APART = (*GRID_ONLY, "run", "output", "workers")
+_ACCELERATOR = "trainer.accelerator"  # also of one step: rl.trainer.accelerator
 _CHOICE = "experiment="
 
 
@@ -169,7 +170,8 @@ def _plan(composed: Composed, spec: GridSpec) -> GridPlan:
 
 def _changes(composed: Composed) -> list[str]:
     """Return the overrides that may make other cells than the experiment's own."""
-    return [o for o in composed.overrides if not o.startswith(_CHOICE) and not {_key(o), _name(o)} & {*_APART}]
+    apart = [o for o in composed.overrides if _key(o) in _APART or _name(o).endswith(_ACCELERATOR)]
+    return [o for o in composed.overrides if o not in apart and not o.startswith(_CHOICE)]
 
 
 def _grid(composed: Composed) -> GridSpec:

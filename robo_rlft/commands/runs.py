@@ -25,7 +25,6 @@ import yaml
 from robo_rlft import __version__
 from robo_rlft.commands.usage import Meter, Usage
 from robo_rlft.config.errors import UserError
-from robo_rlft.evaluation.cells import CORES
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_bytes, write_json
 
 FORMAT = "robo_rlft.run"
@@ -33,6 +32,8 @@ FORMAT_VERSION = 1
 RUN_FILE, CONFIG_FILE, LOCK_FILE = "run.json", "config.yaml", "lock"
 # Where a run lies is not part of what it is.
 LOCATION = ("run", "output", "overwrite")
+# Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.
+_ACCELERATOR = "trainer.accelerator: "
 _VERSIONS = ("torch", "torchvision", "lightning", "open_clip_torch", "pybullet", "numpy", "gymnasium", "opencv-python")
 
 
@@ -120,6 +121,8 @@ def open_run(
         if record is None:
             write_bytes(folder / CONFIG_FILE, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
         record = {**_description(command, overrides, plain), **(record or {}), "status": "unfinished"}
+        for name, now in machine(plain).items():  # all that it was computed on, where it was taken up elsewhere
+            record[name] = "; ".join(dict.fromkeys(filter(None, [*str(record[name] or "").split("; "), now]))) or None
         run.notes = dict(record.get("notes", {}))
         write_json(folder / RUN_FILE, record)
         status = "unfinished"
@@ -181,7 +184,7 @@ def _earlier(folder: Path, command: str, config: Mapping[str, Any]) -> dict[str,
     ways = "run=NAME makes another run, overwrite=true moves this one aside"
     if record.get("command") != command:
         raise RunError(f"{folder} was made by '{record.get('command')}', not by '{command}'; {ways}")
-    different = differences(read_config(folder), config)
+    different = [line for line in differences(read_config(folder), config) if not line.startswith(_ACCELERATOR)]
     if different:
         lines = "\n  ".join(different)
         raise RunError(f"{folder} holds a run with another config; {ways}. The difference (there -> now):\n  {lines}")
@@ -297,25 +300,32 @@ def _description(command: str, overrides: Sequence[str], config: Mapping[str, An
         "overrides": list(overrides),
         "commit": commit(),
         "versions": versions(),
-        "processor": processor(config),
+        **machine(config),
         "threads": torch.get_num_threads(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def processor(config: Mapping[str, Any]) -> str:
-    """Return the name of what a run computes on: a graphics card where its trainer asks for one, else the processor."""
+def machine(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what a run computes on: the processor, and the graphics card where its trainer takes one."""
     import torch
 
     trainer = config.get("trainer")
-    if isinstance(trainer, Mapping) and trainer.get("accelerator") not in (None, "cpu") and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
+    wanted = trainer.get("accelerator", "cpu") if isinstance(trainer, Mapping) else "cpu"
+    card = None
+    if wanted != "cpu" and torch.cuda.is_available():
+        card = str(torch.cuda.get_device_name())
+    elif wanted not in ("cpu", "auto"):
+        card = str(wanted)
+    return {"processor": f"{_processor()}, {os.cpu_count()} cores", "graphics_card": card}
+
+
+def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()}{CORES}"
+        return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

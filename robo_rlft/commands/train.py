@@ -116,11 +116,7 @@ def check_config(composed: Composed) -> None:
         problems += check_node(f"logger.{key}", node, provided={"save_dir"}, trust=composed.trust)
     groups = (*GROUPS, *(POLICY_GROUPS if trains_policy(values["algorithm"], composed.trust) else ()), "trainer")
     check(composed, Arguments, groups, provided=provided, problems=problems)
-    if values["trainer"].get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise ConfigError(
-            "trainer.accelerator: there is no graphics card here that PyTorch can use (robo-rlft doctor says what it "
-            "has); expected trainer.accelerator=cpu"
-        )
+    check_processor(values)
     if values["words"] is not None and trains_policy(values["algorithm"], composed.trust):
         raise ConfigError("words: new words are taught to an encoder; expected algorithm=clip beside it")
     if (
@@ -134,6 +130,20 @@ def check_config(composed: Composed) -> None:
             f"training may see split=seen phase=train only, got split={values['split']} phase={values['phase']}; "
             "allow_leak=true permits it and marks the run"
         )
+
+
+def check_processor(values: Mapping[str, Any]) -> None:
+    """Refuse a graphics card that is not there, several, and one for what is computed without a trainer."""
+    trainer = values["trainer"]
+    if trainer.get("devices", 1) not in (1, "1"):
+        raise ConfigError(f"trainer.devices: one is what training here is made for; got {trainer['devices']}")
+    if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            "trainer.accelerator: there is no graphics card here that PyTorch can use (robo-rlft doctor says what it "
+            "has); expected trainer.accelerator=cpu"
+        )
+    if trainer.get("accelerator") != "cpu" and values["words"] is not None:
+        raise ConfigError("trainer.accelerator: words=FILE is fitted in seconds on the processor; leave it out")
 
 
 def split_algorithm(node: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:

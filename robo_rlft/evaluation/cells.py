@@ -21,7 +21,6 @@ from robo_rlft.evaluation.files import ResultFileError, read_json, write_bytes
 CELL_FORMAT, CELL_VERSION = "robo_rlft.cell", 1
 GRID_FORMAT, GRID_VERSION = "robo_rlft.grid", 1
 MANIFEST = "grid.json"
-CORES = " cores"  # how the name of a processor ends, and of a graphics card does not
 _FLAT_LIST = re.compile(r"\[([^][{}\"]*)\]")  # of numbers alone
 _Made = TypeVar("_Made")
 
@@ -91,12 +90,7 @@ class Cell:
     evaluation_overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluation -> its overrides
     commits: dict[str, str | None] = field(default_factory=dict)  # step -> the code that ran it
     processors: dict[str, str | None] = field(default_factory=dict)  # step -> what it ran on; empty in older files
-
-    @property
-    def cards(self) -> tuple[str, ...]:
-        """The graphics cards that its steps ran on."""
-        names = (name for name in self.processors.values() if name is not None and not name.endswith(CORES))
-        return tuple(dict.fromkeys(names))
+    cards: dict[str, str] = field(default_factory=dict)  # step -> the graphics card that trained it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,17 +16,29 @@ import pytest
 from robo_rlft.commands import child
 from robo_rlft.commands.child import Child, ChildError, start_child
 
+# The grid's own way of running and stopping what it started.
 PARENT = """
 import time
-from robo_rlft.commands.child import sigterm_interrupts, start_child
-with sigterm_interrupts():
-    child = start_child("collect", ["episodes=20000", "workspace.pixel_size=0.025", "output=demos", "threads=1"])
-    try:
-        while not child.ended():
-            time.sleep(0.1)
-    except BaseException:
-        child.stop()
-        raise
+from pathlib import Path
+from rich.console import Console
+from robo_rlft.commands.experiment import read_experiment
+from robo_rlft.commands.grid import Filler
+from robo_rlft.commands.grid_plan import plan_grid
+told = ["episodes=20000", "workspace.pixel_size=0.025", "threads=1"]
+node = {
+    "steps": [
+        {"name": "demos", "command": "collect", "overrides": told},
+        {"name": "bc", "command": "train", "overrides": ["algorithm=bc", "data={demos}"]},
+    ],
+    "grid": {
+        "results": "results",
+        "axes": {"method": {"bc": {"checkpoint": "{bc}/policy.safetensors"}}},
+        "evaluate": [{"name": "seen", "overrides": ["split=seen"]}],
+    },
+}
+experiment = read_experiment(node)
+plan = plan_grid(experiment, experiment.grid, Path("."), name="tiny", command="robo-rlft run")
+Filler(plan=plan, results=Path("results"), console=Console(), lanes=LANES).fill()
 """
 
 
@@ -34,12 +47,12 @@ def finish(started: Child) -> None:
         time.sleep(0.1)
 
 
-def begun(folder: Path, *, most: float = 120.0) -> None:
+def begun(parent: subprocess.Popen[bytes], folder: Path, *, most: float = 120.0) -> None:
     """Wait until the child has written its first episodes."""
     end = time.monotonic() + most
-    while time.monotonic() < end and not any(folder.glob("demos/*.npz")):
+    while time.monotonic() < end and parent.poll() is None and not any(folder.glob("steps/demos-*/*.npz")):
         time.sleep(0.1)
-    assert any(folder.glob("demos/*.npz"))
+    assert any(folder.glob("steps/demos-*/*.npz"))
 
 
 def gone(process: psutil.Process, *, most: float = 20.0) -> bool:
@@ -81,13 +94,18 @@ def test_a_child_that_finds_its_parent_gone_does_nothing() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_child_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, stdout=subprocess.DEVNULL) as parent:
-        begun(tmp_path)
+def test_the_child_ends_with_its_parent(number: signal.Signals, lanes: int, tmp_path: Path) -> None:
+    program = PARENT.replace("LANES", str(lanes))
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.DEVNULL) as parent:
+        begun(parent, tmp_path)
         (process,) = psutil.Process(parent.pid).children()
         os.kill(parent.pid, number)
         parent.wait(60)
         assert gone(process)
     # Told in time, it wrote down what it had cost; killed, its lock is a dead process's.
-    assert (tmp_path / "demos" / "lock").exists() == (number == signal.SIGKILL)
+    (demos,) = (tmp_path / "steps").glob("demos-*/")
+    assert (demos / "lock").exists() == (number == signal.SIGKILL)
+    assert ("cpu_seconds" in json.loads((demos / "run.json").read_text())) == (number != signal.SIGKILL)
+    assert (demos.with_name(f"{demos.name}.log")).exists() == (lanes > 1)

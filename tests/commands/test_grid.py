@@ -57,9 +57,9 @@ class Ended:
             raise self.failure
         return True
 
-    def tell(self) -> None: ...
-
     def stop(self) -> None: ...
+
+    def wait(self, deadline: float) -> None: ...
 
 
 class Machine:
@@ -217,6 +217,7 @@ class Beside(Ended):
 
     now: int = 0
     most: int = 0
+    told: int = 0  # to stop
 
     def __init__(self, made: Ended) -> None:
         super().__init__(made.failure)
@@ -232,6 +233,9 @@ class Beside(Ended):
         return super().ended()
 
     def stop(self) -> None:
+        Beside.told += 1
+
+    def wait(self, deadline: float) -> None:
         Beside.now -= 1
 
 
@@ -261,7 +265,7 @@ def test_steps_run_beside_each_other_and_none_before_those_that_it_needs(
 
 
 def test_what_runs_beside_is_stopped_when_the_grid_is(plan: GridPlan, machine: Machine) -> None:
-    Beside.now = 0
+    Beside.now = Beside.told = 0
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -276,7 +280,24 @@ def test_what_runs_beside_is_stopped_when_the_grid_is(plan: GridPlan, machine: M
     )
     with pytest.raises(KeyboardInterrupt):
         filler.fill()
-    assert Beside.now == 0
+    assert (Beside.now, Beside.told) == (0, 3)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_what_cannot_be_read_stops_nothing_else(
+    fill: Callable[..., str], plan: GridPlan, machine: Machine, lanes: int
+) -> None:
+    fill(only={"method": {"zero_shot"}})
+    damaged = plan.cells[2].evaluations["seen"].folder
+    damaged.mkdir(parents=True)
+    (damaged / "run.json").write_text("{")
+    path = plan.cells[0].evaluations["seen"].folder / "results.json"
+    path.write_text("{")
+    for result in Path("results").glob("*.json"):
+        result.unlink()
+    with pytest.raises(ChildError, match="steps failed: 2"):
+        fill(lanes=lanes)
+    assert [cell.axes["method"] for cell in read_cells(Path("results")).cells] == ["bc"]
 
 
 def test_only_the_wanted_cells_are_filled(fill: Callable[..., str], machine: Machine) -> None:

@@ -49,9 +49,9 @@ class Ended:
             raise self.failure
         return True
 
-    def tell(self) -> None: ...
-
     def stop(self) -> None: ...
+
+    def wait(self, deadline: float) -> None: ...
 
 
 class Called:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 import yaml
 
 from robo_rlft.commands import runs
@@ -81,6 +82,37 @@ def test_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
     ):
         pass
     assert contents(tmp_path) == before
+
+
+def test_a_run_begun_on_a_graphics_card_goes_on_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {key: {**CONFIG, "trainer": {"accelerator": key}} for key in ("gpu", "cpu")}
+
+    def stop() -> None:
+        with open_run(tmp_path / "a", command="train", config=config["gpu"]):
+            (tmp_path / "a" / "checkpoints").mkdir()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A card")
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert read_run(tmp_path / "a")["graphics_card"] == "A card"
+    monkeypatch.setattr(runs, "_processor", lambda: "Another processor")
+    with open_run(tmp_path / "a", command="train", config=config["cpu"]) as run:
+        assert run.resumed
+    record = read_run(tmp_path / "a")
+    assert record["graphics_card"] == "A card"
+    first, second = record["processor"].split("; ")
+    assert second == f"Another processor, {os.cpu_count()} cores" != first
+
+
+def test_a_run_without_a_trainer_or_on_the_processor_names_no_card(tmp_path: Path) -> None:
+    for name, config in {"a": CONFIG, "b": {**CONFIG, "trainer": {"accelerator": "cpu"}}}.items():
+        with open_run(tmp_path / name, command="train", config=config):
+            pass
+        record = read_run(tmp_path / name)
+        assert record["graphics_card"] is None
+        assert record["processor"].endswith(f"{os.cpu_count()} cores")
 
 
 def test_where_a_run_lies_is_not_part_of_its_config(tmp_path: Path) -> None:

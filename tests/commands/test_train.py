@@ -120,6 +120,36 @@ def test_a_graphics_card_that_is_not_there_is_refused(
     assert "trainer.accelerator: there is no graphics card here" in capsys.readouterr().err
 
 
+def test_several_cards_and_a_card_for_words_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert main(["train", "algorithm=bc", "trainer.devices=2"]) == 2
+    assert "trainer.devices: one is what training here is made for; got 2" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text("tyre = ring\n")
+    told = ["algorithm=clip", f"words={tmp_path / 'words.txt'}", "trainer.accelerator=gpu"]
+    assert main(["train", *told]) == 2
+    assert "words=FILE is fitted in seconds on the processor" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
+def test_a_graphics_card_trains_every_algorithm(tmp_path: Path) -> None:
+    small = ["workspace=coarse", "rotations=4", "trainer.accelerator=gpu"]
+    bc, rl = tmp_path / "bc", tmp_path / "rl"
+    told = [f"init={bc}/policy.safetensors", *small]
+    tuned = ["algorithm=rloo", "algorithm.iterations=2", "algorithm.allow_zero_success=true"]
+    demonstrations = ["demonstrator=noisy", "workspace=coarse", "rotations=4", f"output={tmp_path / 'demos'}"]
+    assert main(["collect", "episodes=10", *demonstrations]) == 0
+    assert main(["train", "algorithm=bc", f"data={tmp_path / 'demos'}", *small, f"output={bc}"]) == 0
+    assert main(["train", *tuned, "algorithm.data.record=true", *told, f"output={rl}"]) == 0
+    cloned = ["algorithm=filtered_bc", "algorithm.max_steps=5", f"data={rl}/decisions", f"output={tmp_path / 'cloned'}"]
+    assert main(["train", *cloned, *told]) == 0
+    encoder = ["algorithm=clip", "algorithm.max_steps=2", f"output={tmp_path / 'clip'}", "trainer.accelerator=gpu"]
+    assert main(["train", *encoder]) == 0
+    assert read_run(rl)["graphics_card"] == torch.cuda.get_device_name()
+
+
 def test_another_policy_than_the_files_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "data=runs/demos", *BC, "run=bc"]) == 0
     capsys.readouterr()

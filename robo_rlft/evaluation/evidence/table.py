@@ -169,7 +169,7 @@ def _cost(group: Group) -> RowCost:
         training_cpu_seconds=float(np.mean(totals) - np.mean(evaluating)),
         evaluation_cpu_seconds=float(np.mean(evaluating)),
         peak_rss_mb=max(cell.total.peak_rss_mb for cell in cells),
-        cards=tuple(dict.fromkeys(card for cell in cells for card in cell.cards)),
+        cards=tuple(dict.fromkeys(card for cell in cells for card in cell.cards.values())),
     )
 
 

@@ -29,7 +29,8 @@ LEGEND = (
     "differences: seeds are resampled too, and few seeds still tell too little of others. *Worse* is judged by scenes "
     "alone, a gain with seeds resampled too. Costs: mean over seeds of what the row takes from nothing, steps that "
     "rows share counted in each; peak memory: the greatest of all seeds. Seeds that a graphics card trained count for "
-    "success, not for costs, unless there is no other."
+    "success, not for costs, unless there is no other. Costs are as measured, mostly beside other work on the same two "
+    "cores: alone they are less."
 )
 
 

@@ -35,7 +35,7 @@ class Contents:
     training: dict[str, Training] = field(default_factory=dict)
     demonstrations: dict[str, Demonstrations] = field(default_factory=dict)
     costs: dict[str, CellCost] = field(default_factory=dict)
-    processors: dict[str, str | None] = field(default_factory=dict)
+    cards: dict[str, str] = field(default_factory=dict)
     steps: tuple[str, ...] = ()  # the last made the checkpoint; without any, those that learned from rollouts
 
 
@@ -87,7 +87,7 @@ def filled(folder: Path, axes: Mapping[str, Sequence[str]], contents: Callable[[
                 demonstrations=holds.demonstrations,
                 costs=costs,
                 total=total_cost(list(costs.values())),
-                processors=holds.processors,
+                cards=holds.cards,
             )
             write_cell(cell, folder)
     grid = Grid(

@@ -52,11 +52,8 @@ def test_costs_are_those_of_seeds_that_no_graphics_card_trained(tmp_path: Path) 
     def trained(axes: Axes) -> Contents:
         by_card = axes["method"] == "rl" or axes["seed"] == "0"
         cost = CellCost(wall_seconds=1.0, cpu_seconds=7.0 if by_card else 30.0, peak_rss_mb=900.0)
-        processors = {
-            "demonstrations": "A processor, 2 cores",
-            "train": "A card" if by_card else "A processor, 2 cores",
-        }
-        return Contents(evaluations={"seen": seen(*HALF)}, costs={"train": cost}, processors=processors)
+        cards = {"train": "A card"} if by_card else {}
+        return Contents(evaluations={"seen": seen(*HALF)}, costs={"train": cost}, cards=cards)
 
     made = evidence_table(groups_of(filled(tmp_path, AXES, trained)))
     bc, rl = made.rows
