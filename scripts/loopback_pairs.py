@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robo_rlft.commands.runs import commit, versions
+from robo_rlft.commands.provenance import commit, versions
 from robo_rlft.driver import DriverError
 from robo_rlft.env import SUCCESS
 from robo_rlft.robots.stage import StageClient

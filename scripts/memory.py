@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from robo_rlft.commands.runs import commit, versions
+from robo_rlft.commands.provenance import commit, versions
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the iterations, at which memory is told
 EVERY = 0.5  # seconds between looks; an iteration takes about as long

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from robo_rlft.commands.runs import commit, versions
+from robo_rlft.commands.provenance import commit, versions
 from robo_rlft.driver import Mode, Pose, Refused
 from robo_rlft.robots.safety.limits import RULES
 from robo_rlft.robots.ur import RealUr

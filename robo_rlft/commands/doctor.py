@@ -16,7 +16,7 @@ import psutil
 from rich.console import Console
 
 from robo_rlft.commands.errors import is_user_error
-from robo_rlft.commands.runs import commit
+from robo_rlft.commands.provenance import commit
 from robo_rlft.config import Composed, ConfigError, UserError, check_arguments
 
 

@@ -25,7 +25,8 @@ from robo_rlft.commands.loggers import CsvLogger
 from robo_rlft.commands.policies import POLICY_GROUPS, POLICY_PROVIDED, agree, build_policy
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.progress import TrainingProgress
-from robo_rlft.commands.runs import Run, commit, folder_for, open_run
+from robo_rlft.commands.provenance import commit
+from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.commands.words import teach
 from robo_rlft.config import Composed, ConfigError, build, check_node
 from robo_rlft.config.nodes import TARGET, parameters_of

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from robo_rlft.algorithms.clip_words import read_words, teach_words
 from robo_rlft.commands.policies import build_encoder
-from robo_rlft.commands.runs import Run, commit
+from robo_rlft.commands.provenance import commit
+from robo_rlft.commands.runs import Run
 from robo_rlft.config import Composed
 from robo_rlft.evaluation.files import write_json
 from robo_rlft.policies.io import load_policy, save_policy

@@ -19,6 +19,7 @@ from robo_rlft.commands.runs import open_run, read_run
 from robo_rlft.evaluation.cells import CellCost, Demonstrations, Training, read_cell, read_cells
 from robo_rlft.evaluation.files import write_json
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult, write_results
+from tests.commands.ended import Ended
 
 NODE: dict[str, Any] = {
     "steps": [
@@ -44,22 +45,6 @@ METRICS = """step,rollout/episodic_return,rollout/success,rollout/groups,charts/
 3,0.5,1.0,3,31
 """
 COST = {"wall_seconds": 10.0, "cpu_seconds": 20.0, "peak_rss_mb": 300.0}
-
-
-class Ended:
-    """A step that is over, or failed."""
-
-    def __init__(self, failure: ChildError | None = None) -> None:
-        self.failure = failure
-
-    def ended(self) -> bool:
-        if self.failure is not None:
-            raise self.failure
-        return True
-
-    def stop(self) -> None: ...
-
-    def wait(self, deadline: float) -> None: ...
 
 
 class Machine:

@@ -13,6 +13,7 @@ from robo_rlft.commands.child import ChildError
 from robo_rlft.commands.cli import main
 from robo_rlft.commands.runs import lock
 from robo_rlft.evaluation.cells import read_cells
+from tests.commands.ended import Ended
 
 EXPERIMENT = """
 title: Tiny
@@ -36,22 +37,6 @@ grid:
   evaluate:
     - {name: seen, overrides: [split=seen, episodes=3]}
 """
-
-
-class Ended:
-    """A command that is over."""
-
-    def __init__(self, failure: ChildError | None = None) -> None:
-        self.failure = failure
-
-    def ended(self) -> bool:
-        if self.failure is not None:
-            raise self.failure
-        return True
-
-    def stop(self) -> None: ...
-
-    def wait(self, deadline: float) -> None: ...
 
 
 class Called:

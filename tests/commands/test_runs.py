@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from robo_rlft.commands import runs
+from robo_rlft.commands import provenance
 from robo_rlft.commands.runs import RunError, differences, folder_for, open_run, read_run
 
 CONFIG: dict[str, Any] = {"algorithm": {"lr": 0.0005}, "seed": 0, "run": None, "output": None, "overwrite": False}
@@ -97,7 +97,7 @@ def test_a_run_begun_on_a_graphics_card_goes_on_without_one(tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert read_run(tmp_path / "a")["graphics_card"] == "A card"
-    monkeypatch.setattr(runs, "_processor", lambda: "Another processor")
+    monkeypatch.setattr(provenance, "_processor", lambda: "Another processor")
     with open_run(tmp_path / "a", command="train", config=config["cpu"]) as run:
         assert run.resumed
     record = read_run(tmp_path / "a")
@@ -201,23 +201,3 @@ def test_names_become_folders_under_runs() -> None:
     for name in ("../out", "/abs", ""):
         with pytest.raises(RunError, match="expected a name"):
             folder_for({"run": name}, "train-x")
-
-
-def test_a_commit_is_marked_where_code_differs_and_not_where_results_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = [tmp_path / name for name in ("robo_rlft/commands/runs.py", "results/cell.json", "docs/evidence/a.md")]
-    for file in files:
-        file.parent.mkdir(parents=True)
-        file.write_text("before")
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    for told in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *told], check=True)
-    monkeypatch.setattr(runs, "__file__", str(files[0]))
-    head = runs.commit()
-    assert head is not None
-    for file in files[1:]:
-        file.write_text("after")
-    assert runs.commit() == head
-    files[0].write_text("after")
-    assert runs.commit() == f"{head}+"
