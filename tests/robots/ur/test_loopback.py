@@ -66,6 +66,16 @@ def driver(cell, stage):
     made.close()
 
 
+def _put(stage, driver, position):
+    """Put the block there; the stage takes the tool home at once, and the driver must have heard of it."""
+    stage.build([BLOCK], [Pose(position=position)])
+    home = stage.state()["tool_pose"]["position"]
+    end = time.monotonic() + 2.0
+    while driver.tool_pose().position != pytest.approx(home, abs=0.001):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def _made(stage, after):
     """Return when the last fault was made."""
     return [event["t"] for event in stage.events(after=after) if event["event"] == "fault_made"][-1]
@@ -96,7 +106,7 @@ def test_it_reaches_a_target_within_a_millimetre_with_a_watchdog_that_was_seen_t
 
 
 def test_it_carries_a_block(stage, driver):
-    stage.build([BLOCK], [Pose(position=(0.45, 0.1, 0.0))])
+    _put(stage, driver, (0.45, 0.1, 0.0))
     outcome = PickAndPlace(speed=0.5, contact_speed=0.05, floor=0.0)(
         driver, pick=(0.45, 0.1), place=(0.55, -0.1), turn=0.5, pick_height=0.04
     )
@@ -107,7 +117,7 @@ def test_it_carries_a_block(stage, driver):
 
 
 def test_a_descent_ends_on_a_blocks_top(stage, driver):
-    stage.build([BLOCK], [Pose(position=(0.5, 0.1, 0.0))])
+    _put(stage, driver, (0.5, 0.1, 0.0))
     driver.move(Pose(position=(0.5, 0.1, 0.08)), speed=0.5)
     motion = driver.move(Pose(position=(0.5, 0.1, 0.0)), speed=0.05, stop_on_contact=True)
     assert motion.contact
