@@ -273,6 +273,22 @@ def test_without_a_picture_that_can_be_used_no_action_is_computed_until_there_is
     assert done["sentences"][0]["outcome"] == "done"
 
 
+def test_a_policy_that_sees_heights_doubts_a_picture_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = deploy_session.decide
+
+    def decide_by_heights(policy: Any, *told: Any) -> Any:
+        decided = decide(policy, *told)
+        policy.picture = "height"
+        return decided
+
+    monkeypatch.setattr(deploy_session, "decide", decide_by_heights)
+    arm = FakeArm()  # its picture is flat
+    answers = Answers({"go on with this plan": "no", "[yes/no": "yes"})
+    done, told = session(f"instruction='{SENTENCE}'", driver=guarded(arm, answers=answers), answers=answers)
+    assert "nothing here is higher than the table" in told
+    assert done["sentences"][0]["outcome"] == "declined" and arm.told("move", "grip") == []
+
+
 def test_a_sentence_is_given_up_when_nobody_wants_to_look_again() -> None:
     arm = FakeArm(faults=Faults(nan_depth=True))
     answers = Answers({"Enter looks again": "q", "[yes/no": "yes"})

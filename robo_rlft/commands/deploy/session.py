@@ -142,7 +142,7 @@ class Session:
         for number in range(1, self.attempts + 1):
             seen = self._look()
             decided = self._decide(course, seen, number)
-            if not self._sure(course, decided):
+            if not self._sure(course, decided, seen):
                 course.outcome, course.detail = "declined", "the policy doubts, and nobody said that it may go on"
                 self._tell(f"not done: {course.detail}")
                 return
@@ -200,12 +200,14 @@ class Session:
             self._tell(f"  {line}")
         return decided
 
-    def _sure(self, course: Course, decided: Decided) -> bool:
+    def _sure(self, course: Course, decided: Decided, seen: Seen) -> bool:
         """Tell whether the plan may be shown to the robot: a doubt is a question."""
         words = unknown_words(self.policy, course.sentence)
         doubts = [f"the text encoder never learned: {', '.join(words)}"] if words else []
         if decided.confidence < LOW_CONFIDENCE:
             doubts.append(f"it doubts that the scene holds what the sentence names (below {LOW_CONFIDENCE})")
+        if self.policy.picture == "height" and not (seen.height > self.policy.height_mask).any():
+            doubts.append("nothing here is higher than the table, and this policy sees heights: does the camera?")
         if not doubts:
             return True
         self._tell(f"doubtful: {'; '.join(doubts)}")
