@@ -138,7 +138,8 @@ class _Planner:
 
     def cell(self, axes: Mapping[str, str]) -> CellPlan:
         chosen = [self.spec.axes[axis][value] for axis, value in axes.items()]
-        told = [*self.experiment.overrides, *(o for value in chosen for o in value.overrides), *self.overrides]
+        of_values = [override for value in chosen for override in value.overrides]
+        told = [*self.experiment.overrides, *of_values, *self.spec.added(axes), *self.overrides]
         commands = [(step.name, step.command) for step in self.experiment.steps]
         try:
             check_known(told, [*commands, (EVALUATE, "evaluate")])

@@ -36,6 +36,14 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Addition:
+    """Overrides for the cells that have all of these values; they win over the axes' own."""
+
+    where: dict[str, str]  # axis -> value
+    overrides: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GridSpec:
     """Every combination of the axes' values is a cell."""
 
@@ -43,13 +51,18 @@ class GridSpec:
     axes: dict[str, dict[str, AxisValue]]
     evaluate: list[Measure] = field(default_factory=list)
     exclude: list[dict[str, str]] = field(default_factory=list)  # axis -> value: cells with all of them are left out
+    also: list[Addition] = field(default_factory=list)
+
+    def added(self, cell: Mapping[str, str]) -> list[str]:
+        """Return the overrides that a combination has beside those of its values."""
+        return [override for one in self.also if _matches(cell, one.where) for override in one.overrides]
 
     def combinations(self) -> Iterator[dict[str, str]]:
         """Return axis -> value of every cell; the last axis changes slowest, so all of its first value come first."""
         names = list(self.axes)
         for values in itertools.product(*(self.axes[name] for name in reversed(names))):
             cell = dict(zip(names, reversed(values), strict=True))
-            if not any(all(cell[axis] == value for axis, value in out.items()) for out in self.exclude):
+            if not any(_matches(cell, out) for out in self.exclude):
                 yield cell
 
 
@@ -69,9 +82,10 @@ def plain_grid(node: Any) -> Any:
             for axis, values in node["axes"].items()
         }
     if isinstance(node.get("exclude"), list):
-        plain["exclude"] = [
-            {str(axis): str(value) for axis, value in out.items()} if isinstance(out, Mapping) else out
-            for out in node["exclude"]
+        plain["exclude"] = [_named(out) for out in node["exclude"]]
+    if isinstance(node.get("also"), list):
+        plain["also"] = [
+            {**one, "where": _named(one.get("where"))} if isinstance(one, Mapping) else one for one in node["also"]
         ]
     return plain
 
@@ -94,9 +108,10 @@ def check_grid(spec: GridSpec, steps: Collection[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"experiment.grid.evaluate: '{name}' is there twice; each evaluation needs its own name")
-    for out in spec.exclude:
-        for axis, value in out.items():
-            check_value(spec, axis, value, where="experiment.grid.exclude")
+    for name, some in (("exclude", spec.exclude), ("also", [one.where for one in spec.also])):
+        for found in some:
+            for axis, value in found.items():
+                check_value(spec, axis, value, where=f"experiment.grid.{name}")
     if not any(True for _ in spec.combinations()):
         raise ConfigError("experiment.grid: expected at least one cell, but there is no axis, or all is excluded")
 
@@ -124,6 +139,14 @@ def read_only(text: str | None, spec: GridSpec) -> dict[str, set[str]]:
         check_value(spec, axis, value, where="only")
         wanted.setdefault(axis, set()).add(value)
     return wanted
+
+
+def _matches(cell: Mapping[str, str], values: Mapping[str, str]) -> bool:
+    return all(cell[axis] == value for axis, value in values.items())
+
+
+def _named(values: Any) -> Any:
+    return {str(axis): str(value) for axis, value in values.items()} if isinstance(values, Mapping) else values
 
 
 def _brought(told: Any) -> Any:

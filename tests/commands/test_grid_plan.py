@@ -66,6 +66,12 @@ def test_excluded_combinations_are_left_out() -> None:
     assert list(found) == ["bc-0", "rl-0", "bc-1"]
 
 
+def test_a_combination_can_have_overrides_that_win_over_those_of_its_values() -> None:
+    found = keys(node(also=[{"where": {"method": "bc", "seed": 1}, "overrides": ["seed=7"]}]))
+    changed = {name for name, key in keys().items() if found[name] != key}
+    assert changed == {"bc-1"}
+
+
 def test_a_cell_needs_the_steps_that_its_checkpoint_comes_from_alone() -> None:
     found = cells()
     assert list(found["zero_shot-0"].steps) == []
@@ -161,6 +167,7 @@ def test_a_value_may_choose_options_and_bring_its_own_steps() -> None:
         ({"exclude": [{"methods": "rl"}]}, "got 'methods'; did you mean method"),
         ({"exclude": [{"method": "zeroshot"}]}, "got 'zeroshot'; did you mean zero_shot"),
         ({"exclude": [{"seed": 0}, {"seed": 1}]}, "at least one cell"),
+        ({"also": [{"where": {"method": "bx"}, "overrides": []}]}, "grid.also.*got 'bx'; did you mean bc"),
         ({"evaluate": []}, "what is measured"),
         ({"evaluate": [{"name": "a"}, {"name": "a"}]}, "'a' is there twice"),
         ({"evaluate": [{"name": "a", "overrides": ["split=sen", "episode=4"]}]}, "no 'episode'.*did you mean episodes"),
