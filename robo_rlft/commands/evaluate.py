@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
 
 from robo_rlft.commands.checks import Phase, RunArguments, check
@@ -48,6 +48,7 @@ class Arguments(RunArguments):
     split: str
     phase: Phase
     episodes: PositiveInt
+    first_scene: NonNegativeInt
     decoding: Literal["greedy", "sampled"]
     tries: PositiveInt
     instructions: Path | None
@@ -70,6 +71,8 @@ def check_config(composed: Composed) -> None:
         )
     if tries > 1 and name == ORACLE:
         raise ConfigError(f"tries: a demonstrator shows every scene once, its mistakes too; got {tries}")
+    if composed.values["instructions"] is not None and composed.values["first_scene"] != 0:
+        raise ConfigError("first_scene: lines of instructions=FILE name their own scenes; leave it out")
     if name == ORACLE and composed.values["instructions"] is not None:
         raise ConfigError("checkpoint=oracle knows the task's own goals only; leave instructions= out")
 
@@ -168,6 +171,7 @@ def _evaluate(
             split=values["split"],
             phase=values["phase"],
             episodes=values["episodes"],
+            first_scene=values["first_scene"],
             greedy=values["decoding"] == "greedy",
             batch_size=values["batch_size"],
             checkpoint=chosen.checkpoint,
@@ -195,9 +199,10 @@ def _demonstrate(composed: Composed, task: str, pool: EnvPool, line: ProgressLin
     values = composed.values
     demonstrator = build(values["demonstrator"], trust=composed.trust, path="demonstrator")
     total, size = int(values["episodes"]), int(values["batch_size"])
+    scenes = range(int(values["first_scene"]), int(values["first_scene"]) + total)
     records: list[EpisodeRecord] = []
     for begin in range(0, total, size):
-        seeds = list(range(begin, min(begin + size, total)))
+        seeds = list(scenes[begin : begin + size])
         starts = [start.state for start in pool.reset(seeds)]
         done = pool.demonstrate(seeds, demonstrator)
         records += [_record(episode, state) for episode, state in zip(done, starts, strict=True)]

@@ -26,6 +26,7 @@ from robo_rlft.commands.experiment import (
 from robo_rlft.commands.grid_spec import AxisValue, GridSpec, Measure
 from robo_rlft.commands.policies import file_sha256, shipped_policy
 from robo_rlft.commands.robots import refuse_real, refuse_real_names
+from robo_rlft.commands.runs import LATER
 from robo_rlft.config import Composed, ConfigError, compose
 from robo_rlft.config.compose import quoted
 from robo_rlft.config.errors import did_you_mean
@@ -244,7 +245,8 @@ def config_digest(composed: Composed, steps: Mapping[str, str]) -> str:
         composed: The command's config.
         steps: Other steps' folders -> their hashes, which take the folders' place: where they lie does not matter.
     """
-    values = {key: value for key, value in composed.values.items() if key not in RUN_ONLY}
+    chosen = composed.values
+    values = {key: v for key, v in chosen.items() if key not in RUN_ONLY and not (key in LATER and v == LATER[key])}
     if isinstance(values.get("trainer"), Mapping):
         values["trainer"] = {**values["trainer"], **_ON_PROCESSOR}
     config = _replaced(values, steps)

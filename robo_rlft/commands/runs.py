@@ -29,6 +29,8 @@ FORMAT_VERSION = 1
 RUN_FILE, CONFIG_FILE, LOCK_FILE = "run.json", "config.yaml", "lock"
 # Where a run lies is not part of what it is.
 LOCATION = ("run", "output", "overwrite")
+# Arguments that came after the first runs -> the value with which a command does what it did without them.
+LATER = {"first_scene": 0}
 # Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.
 _ACCELERATOR = "trainer.accelerator: "
 
@@ -180,7 +182,8 @@ def _earlier(folder: Path, command: str, config: Mapping[str, Any]) -> dict[str,
     ways = "run=NAME makes another run, overwrite=true moves this one aside"
     if record.get("command") != command:
         raise RunError(f"{folder} was made by '{record.get('command')}', not by '{command}'; {ways}")
-    different = [line for line in differences(read_config(folder), config) if not line.startswith(_ACCELERATOR)]
+    before = {**{key: value for key, value in LATER.items() if key in config}, **read_config(folder)}
+    different = [line for line in differences(before, config) if not line.startswith(_ACCELERATOR)]
     if different:
         lines = "\n  ".join(different)
         raise RunError(f"{folder} holds a run with another config; {ways}. The difference (there -> now):\n  {lines}")

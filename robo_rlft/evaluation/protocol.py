@@ -1,6 +1,6 @@
 """The protocol of every evaluation: which scenes, in which batches, and what is kept when it is killed.
 
-Test scenes are the scene seeds 0 to N - 1 of the pool's phase, whatever the run's seed. Batches have a fixed
+Test scenes are the first scene seeds of the pool's phase, or N from another one on, whatever the run's seed. Batches have a fixed
 composition, since a network's results for one row may depend, in the last bit, on the rows beside it. Knows nothing of
 configs and files of policies.
 """
@@ -70,6 +70,7 @@ def evaluate(
     greedy: bool,
     batch_size: int,
     checkpoint: Checkpoint,
+    first_scene: int = 0,
     seed: int = 0,
     tries: int = 1,
     instructions: Sequence[InstructionLine] | None = None,
@@ -85,10 +86,11 @@ def evaluate(
         task: Its name, for the results, as `split` and `phase` are.
         split: Words and objects.
         phase: Scene seeds.
-        episodes: How many: scenes 0 to `episodes` - 1. Ignored where `instructions` are given.
+        episodes: How many scenes, one after the other. Ignored where `instructions` are given.
         greedy: Whether the most probable action is taken, instead of sampling.
         batch_size: Episodes that run beside each other; part of what makes results bit-equal.
         checkpoint: What the results call the policy.
+        first_scene: Seed of the first scene.
         seed: Of sampling; scenes do not depend on it.
         tries: Episodes of each scene, sampled independently of each other.
         instructions: The user's own scenes and sentences; one without a goal is run, but neither scored nor averaged.
@@ -100,7 +102,7 @@ def evaluate(
         ValueError: There is nothing to run, or several tries would all be the same.
         ResultFileError: `partial` belongs to another evaluation.
     """
-    trials = _Trials(range(episodes), None) if instructions is None else _Trials.of(instructions)
+    trials = _Trials(range(first_scene, first_scene + episodes), None) if instructions is None else _Trials.of(instructions)
     if not trials.seeds or batch_size < 1:
         count = len(trials.seeds)
         raise ValueError(f"expected at least one episode and a batch size above 0, got {count} and {batch_size}")
