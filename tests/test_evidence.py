@@ -1,91 +1,53 @@
-"""The tables of docs/evidence.md say what the figures' JSON files say."""
+"""The tables of docs/evidence.md say what the figures' JSON files say, and the cells behind them agree."""
 
 from __future__ import annotations
 
-import json
+import importlib.util
 from pathlib import Path
 from typing import Any
 
-import pytest
+from robo_rlft.evaluation.cells import MANIFEST, Cell, CellCost, read_cells
 
-DOCS = Path(__file__).parents[1] / "docs"
-LABELS = {"CLIP alone": "zero_shot", "BC": "bc", "BC + RL": "rl"}
-SPLITS = ("seen", "unseen", "paraphrase")
+ROOT = Path(__file__).parents[1]
 
 
-def table_rows(first: str) -> list[list[str]]:
-    """Return the cells of the table rows of the page that begin with a text."""
-    lines = (DOCS / "evidence.md").read_text(encoding="utf-8").splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith(f"| {first}")]
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("evidence_tables", ROOT / "scripts" / "evidence_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def controls() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((DOCS / "evidence" / "controls.json").read_text(encoding="utf-8"))
-    return content
+def test_the_tables_are_those_of_the_figures() -> None:
+    made = script()
+    lines = made.PAGE.read_text(encoding="utf-8").splitlines()
+    for name, table in made.tables().items():
+        assert made.replaced(lines, name, table) == lines, f"run scripts/evidence_tables.py: {name} is another"
 
 
-def spoken(value: dict[str, float], form: str = ".2f") -> str:
-    return f"{value['mean']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
+def test_the_main_tables_are_of_all_seeds() -> None:
+    made = script()
+    for name, seeds in (("controls", 3), ("picture", 3)):
+        rows = {row["row"]: len(row["seeds"]) for row in made.read(name)["rows"] if row["row"] in made.MAIN}
+        assert set(rows.values()) <= {seeds}
 
 
-@pytest.mark.parametrize("task", ["stack_blocks", "put_block_in_bowl", "block_insertion"])
-def test_success_is_that_of_all_planned_seeds(task: str) -> None:
-    made = {row["row"]: row for row in controls()["rows"] if row["task"] == task}
-    rows = table_rows(f"`{task}`, ")
-    assert len(rows) == len(LABELS)
-    for name, *cells in rows:
-        row = made[LABELS[name.split(", ")[1]]]
-        assert len(row["seeds"]) == row["seeds_planned"] == 3
-        assert cells == [spoken(row["evaluations"][split]) for split in SPLITS]
+def all_cells() -> list[Cell]:
+    folders = sorted(path.parent for path in (ROOT / "results" / "03").glob(f"*/{MANIFEST}"))
+    return [cell for folder in folders for cell in read_cells(folder).cells]
 
 
-def test_differences_are_those_of_the_tasks_in_order() -> None:
-    paired = {(d["task"], d["evaluation"]): d for d in controls()["paired"]}
-    rows = table_rows("RL minus BC")
-    for (_, *cells), task in zip(rows, ["stack_blocks", "put_block_in_bowl", "block_insertion"], strict=True):
-        for cell, split in zip(cells, SPLITS, strict=True):
-            d = paired[task, split]
-            seeds = d["with_seeds"]
-            assert cell == f"{spoken(d, '+.2f')} [{seeds['low']:+.2f} to {seeds['high']:+.2f}]"
-            assert len(d["seeds"]) == 3
-
-
-CONTROLS = {
-    "CLIP alone": "zero_shot",
-    "a linear read-out of frozen features": "k_shot",
-    "BC": "bc",
-    "BC, 2,570 or 7,730 further demonstrations": "bc_more",
-    "BC + RL": "rl",
-    "BC, then BC on RL's rollouts": "filtered_bc",
-    "RL without demonstrations": "scratch",
-    "BC, untrained encoder, end to end": "bc_random_encoder",
-    "RL without demonstrations, untrained encoder": "scratch_random_encoder",
-    "BC, CLIPort's fusion of the sentence": "bc_cliport",
-    "BC, CLIPort's fusion of the phrases": "bc_cliport_phrases",
-}
-TASKS = ("stack_blocks", "put_block_in_bowl", "block_insertion")
-
-
-def test_the_controls_are_those_of_the_seeds_that_are_there() -> None:
-    made = {(row["task"], row["row"]): row for row in controls()["rows"]}
-    found = {name: cells for name, *cells in table_rows("") if name in CONTROLS and len(cells) == len(TASKS)}
-    for name, method in CONTROLS.items():
-        for task, cell in zip(TASKS, found[name], strict=True):
-            row = made[task, method]
-            fewer = len(row["seeds"]) < row["seeds_planned"] and method != "zero_shot"
-            means = ", ".join(f"{row['evaluations'][split]['mean']:.2f}" for split in SPLITS if row["evaluations"])
-            assert cell == (f"{means} ({len(row['seeds'])})" if means and fewer else means)
-
-
-def test_what_colours_do_is_that_of_three_seeds() -> None:
-    content = json.loads((DOCS / "evidence" / "picture.json").read_text(encoding="utf-8"))
-    rows = table_rows("BC, heights") + table_rows("BC + RL, heights")
-    assert len(rows) == len(content["rows"]) == 4
-    for name, *cells in rows:
-        axes = {
-            "method": "rl" if "RL" in name else "bc",
-            "picture": "rgbd" if "colours" in name else "height",
-        }
-        (row,) = [row for row in content["rows"] if axes.items() <= row["axes"].items()]
-        assert len(row["seeds"]) == 3
-        assert cells == [spoken(row["evaluations"][split]) for split in ("seen", "unseen", "novel", "combinations")]
+def test_cells_that_share_a_step_share_its_weights_and_what_is_told_of_it() -> None:
+    weights: dict[str, set[str]] = {}
+    told: dict[tuple[str, CellCost], set[str | None]] = {}
+    for cell in all_cells():
+        for step, digest in cell.digests.items():
+            if step in cell.weights:
+                weights.setdefault(digest, set()).add(cell.weights[step])
+            if cell.costs[step].cpu_seconds > 5.0:  # shorter ones may cost the same by chance
+                told.setdefault((digest, cell.costs[step]), set()).add(cell.commits[step])
+    assert len(weights) > 100
+    assert {digest: found for digest, found in weights.items() if len(found) > 1} == {}
+    assert {key: found for key, found in told.items() if len(found) > 1} == {}

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from robo_rlft.commands.grid_plan import CellPlan, GridJob, GridPlan
+from robo_rlft.commands.grid_plan import RUN_ONLY, CellPlan, GridJob, GridPlan
 from robo_rlft.commands.runs import RUN_FILE, read_run
 from robo_rlft.data.episodes import read_episode
 from robo_rlft.evaluation.cells import Cell, CellCost, Demonstrations, Evaluation, Training, total_cost
 from robo_rlft.evaluation.files import ResultFileError
 from robo_rlft.evaluation.results import read_results
+from robo_rlft.policies.io import read_header
 
+POLICY = "policy.safetensors"
 EVALUATIONS = "evaluate"  # the name of their cost
 DECIMALS = 6  # of committed figures; what follows is float32's rounding
 _RETURN, _SUCCESS, _GROUPS = "rollout/episodic_return", "rollout/success", "rollout/groups"
@@ -48,11 +51,14 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         command=plan.grid.command,
         commit=last["commit"],
         versions=last["versions"],
-        overrides={name: job.told for name, job in cell.steps.items()},
-        evaluation_overrides={name: job.told for name, job in cell.evaluations.items()},
+        overrides={name: lasting(job.told) for name, job in cell.steps.items()},
+        evaluation_overrides={name: lasting(job.told) for name, job in cell.evaluations.items()},
         commits={name: records[job.folder]["commit"] for name, job in cell.steps.items()},
         processors={name: records[job.folder].get("processor") for name, job in cell.steps.items()},
         cards={name: card for name, job in cell.steps.items() if (card := records[job.folder].get("graphics_card"))},
+        step_versions={name: records[job.folder]["versions"] for name, job in cell.steps.items()},
+        digests={name: job.digest for name, job in cell.steps.items()},
+        weights={name: digest for name, job in trained.items() if (digest := read_weights(job.folder / POLICY))},
         evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
         training={name: curve for name, curve in curves.items() if curve is not None},
         demonstrations={
@@ -63,6 +69,17 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         costs=costs,
         total=total_cost(list(costs.values())),
     )
+
+
+def lasting(told: Sequence[str]) -> tuple[str, ...]:
+    """Return the overrides that say what a step comes to; a step that is there already ran where somebody else said."""
+    passing = (*RUN_ONLY, "trainer.accelerator")
+    return tuple(override for override in told if override.split("=", 1)[0] not in passing)
+
+
+def read_weights(path: Path) -> str | None:
+    """Return the hash of a policy's weights, None where there is no such file; equal ones decide alike."""
+    return read_header(path)["weights_sha256"] if path.exists() else None
 
 
 def read_evaluation(folder: Path) -> Evaluation:

@@ -270,6 +270,9 @@ def _files(command: str, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     for key in _FILES:
         if isinstance(config.get(key), str) and Path(config[key]).is_file():
             yield key, _file_digest(Path(config[key]))
+    if isinstance(config.get("data"), str) and Path(config["data"]).is_dir():  # of no step: those have digests by now
+        for path in sorted(Path(config["data"]).glob("*.npz")):
+            yield f"data/{path.name}", _file_digest(path)
     if command == "evaluate" and config.get("checkpoint") is None:
         yield "checkpoint", _file_digest(shipped_policy())
     encoder = config.get("encoder")

@@ -119,8 +119,12 @@ def open_run(
         if record is None:
             write_bytes(folder / CONFIG_FILE, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
         record = {**_description(command, overrides, plain), **(record or {}), "status": "unfinished"}
-        for name, now in machine(plain).items():  # all that it was computed on, where it was taken up elsewhere
-            record[name] = "; ".join(dict.fromkeys(filter(None, [*str(record[name] or "").split("; "), now]))) or None
+        # All that it was made by and computed on, where it was taken up later or elsewhere.
+        for name, now in {**machine(plain), "commit": commit()}.items():
+            record[name] = _joined(record.get(name), now)
+        made_with = versions()
+        before = record.get("versions", {})
+        record["versions"] = {name: _joined(before.get(name), now) for name, now in made_with.items()}
         run.notes = dict(record.get("notes", {}))
         write_json(folder / RUN_FILE, record)
         status = "unfinished"
@@ -130,6 +134,11 @@ def open_run(
         finally:
             cost = asdict(_total(record, meter.stop()))
             _close(run, {**record, **cost, "notes": run.notes, "status": status})
+
+
+def _joined(before: str | None, now: str | None) -> str | None:
+    """Return "before; now", each once."""
+    return "; ".join(dict.fromkeys(filter(None, [*str(before or "").split("; "), now]))) or None
 
 
 def read_run(folder: Path) -> dict[str, Any]:

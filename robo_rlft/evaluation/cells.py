@@ -81,7 +81,8 @@ class Cell:
     command: str  # that filled it
     commit: str | None  # of the last evaluation, like the versions
     versions: dict[str, str]
-    overrides: dict[str, tuple[str, ...]]  # step -> its overrides; the last step made what was evaluated
+    # step -> its overrides, but for where and with how many processes it ran; the last made what was evaluated
+    overrides: dict[str, tuple[str, ...]]
     evaluations: dict[str, Evaluation]
     training: dict[str, Training]  # step -> curve, of those that learned from rollouts
     demonstrations: dict[str, Demonstrations]  # step -> count
@@ -91,6 +92,9 @@ class Cell:
     commits: dict[str, str | None] = field(default_factory=dict)  # step -> the code that ran it
     processors: dict[str, str | None] = field(default_factory=dict)  # step -> what it ran on; empty in older files
     cards: dict[str, str] = field(default_factory=dict)  # step -> the graphics card that trained it
+    step_versions: dict[str, dict[str, str]] = field(default_factory=dict)  # step -> packages that it was made with
+    digests: dict[str, str] = field(default_factory=dict)  # step -> hash of its config; cells with the same share it
+    weights: dict[str, str] = field(default_factory=dict)  # step -> SHA-256 of the weights that it came to
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """The protocol of every evaluation: which scenes, in which batches, and what is kept when it is killed.
 
-Test scenes are the first scene seeds of the pool's phase, or N from another one on, whatever the run's seed. Batches have a fixed
-composition, since a network's results for one row may depend, in the last bit, on the rows beside it. Knows nothing of
-configs and files of policies.
+Test scenes are scene seeds of the pool's phase, from 0 on unless told otherwise, whatever the run's seed. Batches have
+a fixed composition, since a network's results for one row may depend, in the last bit, on the rows beside it. Knows
+nothing of configs and files of policies.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def evaluate(
         ValueError: There is nothing to run, or several tries would all be the same.
         ResultFileError: `partial` belongs to another evaluation.
     """
-    trials = _Trials(range(first_scene, first_scene + episodes), None) if instructions is None else _Trials.of(instructions)
+    trials = (
+        _Trials(range(first_scene, first_scene + episodes), None) if instructions is None else _Trials.of(instructions)
+    )
     if not trials.seeds or batch_size < 1:
         count = len(trials.seeds)
         raise ValueError(f"expected at least one episode and a batch size above 0, got {count} and {batch_size}")

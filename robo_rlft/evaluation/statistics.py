@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+# Student's t distributions' 97.5 % quantiles, of 1 to 10 degrees of freedom; with more the last errs on the wide side.
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+FEW = 10  # scenes
 RESAMPLES = 10_000
 CHUNK = 2_000_000  # draws held in memory at a time
 
@@ -37,11 +40,11 @@ class Interval:
         return cls(mean=float(data["mean"]), low=float(data["low"]), high=float(data["high"]))
 
 
-def wilson(successes: int, n: int) -> Interval:
+def wilson(successes: float, n: int) -> Interval:
     """Return the success rate of `n` trials with Wilson's score interval (E. B. Wilson, 1927).
 
-    The mean is the plain rate; the interval is not centred on it. Raises `ValueError` unless 0 <= successes <= n and
-    n > 0.
+    The mean is the plain rate; the interval is not centred on it. A trial may be a mean of several. Raises `ValueError`
+    unless 0 <= successes <= n and n > 0.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
@@ -71,44 +74,54 @@ def clustered_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RE
     return _cluster_bootstrap(x.reshape(-1), _default_clusters(x), seed, resamples)
 
 
-def crossed_bootstrap(values: npt.ArrayLike, seed: int, *, resamples: int = RESAMPLES) -> Interval:
-    """Return the mean of `values` (seeds, scenes); seeds and scenes are both resampled, independently of each other.
+def with_seeds(values: npt.ArrayLike) -> Interval:
+    """Return the mean of `values` (seeds, scenes) with an interval for seeds and scenes that were not run.
 
-    Wider than `clustered_bootstrap`, as it also tells how sure the mean is over seeds that were not run. Of few seeds
-    it tells too little: of three, all draws are the same one with probability 1/9. One seed counts as if it were all.
+    Student's t over the seeds' means (n - 1 degrees of freedom) tells of further seeds, the normal distribution over
+    the scenes' means of further scenes; the two errors are independent, so their half-widths add as squares. What seed
+    and scene have in common is counted in both, which errs on the wide side. One seed tells nothing of others: its
+    interval is that of the scenes.
+
+    Raises:
+        ValueError: Another shape, nothing at all, or a value that is not finite.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or x.size == 0 or not np.isfinite(x).all():
         raise ValueError(f"expected finite values of the shape (seeds, scenes), got shape {x.shape}")
-    rng = np.random.default_rng(seed)
-    means = []
-    rows = max(1, CHUNK // x.shape[1])
-    for start in range(0, resamples, rows):
-        seeds, scenes = (rng.integers(n, size=(min(rows, resamples - start), n)) for n in x.shape)
-        # Each seed's sum over the scenes drawn, as often as the seed itself was drawn.
-        sums = [row[scenes].sum(axis=1) * (seeds == i).sum(axis=1) for i, row in enumerate(x)]
-        means.append(np.sum(sums, axis=0) / x.size)
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    mean = float(x.mean())
-    return Interval(mean=mean, low=min(mean, float(low)), high=max(mean, float(high)))
+    seeds = len(x)
+    of_scenes = Z_95 * _standard_error(x.mean(axis=0))
+    of_seeds = T_95[min(seeds, len(T_95) + 1) - 2] * _standard_error(x.mean(axis=1)) if seeds > 1 else 0.0
+    mean, half = float(x.mean()), math.hypot(of_seeds, of_scenes)
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+def _standard_error(means: npt.NDArray[np.float64]) -> float:
+    return float(means.std(ddof=1)) / math.sqrt(means.size) if means.size > 1 else 0.0
 
 
 def success_interval(
-    values: npt.ArrayLike, seed: int, *, resample_seeds: bool = False, resamples: int = RESAMPLES
+    values: npt.ArrayLike, seed: int, *, seeds_too: bool = False, resamples: int = RESAMPLES
 ) -> Interval:
     """Return the mean success of rates `values` (seeds, scenes) with an interval that is never of no width.
 
-    Scenes are resampled, jointly over the seeds or together with them. Where nothing failed, or everything, resampling
-    shows no spread: Wilson's interval for as many trials as there are scenes takes its place.
+    Scenes are resampled, jointly over the seeds; `seeds_too` gives `with_seeds` within [0, 1]. Where all scenes but a
+    few came to success with every seed, or all but a few to failure, resampling shows too little of what is rare:
+    Wilson's interval, for as many trials as there are scenes, is the least then.
     """
-    x = np.asarray(values, dtype=np.float64)
-    if x.size and ((x == 0).all() or (x == 1).all()):
-        return wilson(int(x.flat[0]) * x.shape[-1], x.shape[-1])
-    resample = crossed_bootstrap if resample_seeds else clustered_bootstrap
-    return resample(x, seed, resamples=resamples)
+    x = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if seeds_too:
+        wide = with_seeds(x)
+        found = Interval(mean=wide.mean, low=max(0.0, wide.low), high=min(1.0, wide.high))
+    else:
+        found = clustered_bootstrap(x, seed, resamples=resamples)
+    scenes = x.mean(axis=0)
+    if min(int((scenes < 1).sum()), int((scenes > 0).sum())) >= FEW:
+        return found
+    least = wilson(float(scenes.sum()), scenes.size)
+    return Interval(mean=found.mean, low=min(found.low, least.low), high=max(found.high, least.high))
 
 
-def difference_interval(a: npt.ArrayLike, b: npt.ArrayLike, seed: int, *, resample_seeds: bool = False) -> Interval:
+def difference_interval(a: npt.ArrayLike, b: npt.ArrayLike, seed: int, *, seeds_too: bool = False) -> Interval:
     """Return the mean of a - b of rates (seeds, scenes) on the same scenes, with an interval that has a width.
 
     Where no scene differs, the difference is at most the share of scenes that would: Wilson's bound of 0 of them.
@@ -117,7 +130,10 @@ def difference_interval(a: npt.ArrayLike, b: npt.ArrayLike, seed: int, *, resamp
     if x.size and x.shape == y.shape and (x == y).all():
         most = wilson(0, x.shape[-1]).high
         return Interval(mean=0.0, low=-most, high=most)
-    return crossed_bootstrap(x - y, seed) if resample_seeds else paired_bootstrap(x, y, seed)
+    if not seeds_too:
+        return paired_bootstrap(x, y, seed)
+    wide = with_seeds(x - y)
+    return Interval(mean=wide.mean, low=max(-1.0, wide.low), high=min(1.0, wide.high))
 
 
 def pass_at_k(successes: npt.ArrayLike, tries: int, k: int) -> npt.NDArray[np.float64]:

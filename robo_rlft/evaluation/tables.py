@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_json
 from robo_rlft.evaluation.results import EvaluationResult, read_results
-from robo_rlft.evaluation.statistics import clustered_bootstrap, paired_bootstrap
+from robo_rlft.evaluation.statistics import clustered_bootstrap, paired_bootstrap, success_interval
 
 FORMAT = "robo_rlft.table"
 FORMAT_VERSION = 1
@@ -168,7 +168,7 @@ def _cell(result: EvaluationResult) -> dict[str, Any]:
 def _seeds_cell(results: Sequence[EvaluationResult]) -> dict[str, Any]:
     success = _values(results, "rate")
     return {
-        "success": clustered_bootstrap(success, seed=0).to_json(),
+        "success": success_interval(success, seed=0).to_json(),
         "return": clustered_bootstrap(_values(results, "return_"), seed=0).to_json(),
         "episodes": len(results[0].scenes),
         "decoding": results[0].decoding,

@@ -14,6 +14,7 @@ from robo_rlft.commands import grid
 from robo_rlft.commands.child import ChildError
 from robo_rlft.commands.experiment import read_experiment
 from robo_rlft.commands.grid import Filler, start_job
+from robo_rlft.commands.grid_cells import lasting
 from robo_rlft.commands.grid_plan import GridJob, GridPlan, plan_grid
 from robo_rlft.commands.runs import open_run, read_run
 from robo_rlft.evaluation.cells import CellCost, Demonstrations, Training, read_cell, read_cells
@@ -158,10 +159,18 @@ def test_a_cells_file_says_what_was_measured_and_what_it_cost(fill: Callable[...
     expected = Training(environment_steps=(12, 31), episodes=(128, 256), success=(0.5, 1.0), returns=(0.25, 0.5))
     assert cell.training == {"rl": expected}
     assert cell.demonstrations == {"demos": Demonstrations(episodes=3, successes=2, environment_steps=5)}
+    assert cell.digests == {name: job.digest for name, job in plan.cells[2].steps.items()}
+    assert set(cell.step_versions) == {"demos", "bc", "rl"}
+    assert cell.weights == {}  # this machine leaves no policies
     # Three steps and two evaluations of 10 s and 20 CPU-seconds each.
     assert list(cell.costs) == ["demos", "bc", "rl", "evaluate"]
     assert cell.costs["evaluate"] == CellCost(wall_seconds=20.0, cpu_seconds=40.0, peak_rss_mb=300.0)
     assert cell.total == CellCost(wall_seconds=50.0, cpu_seconds=100.0, peak_rss_mb=300.0)
+
+
+def test_where_a_step_ran_is_no_override_of_it() -> None:
+    told = ("algorithm=rloo", "workers=2", "seed=1", "trainer.accelerator=gpu", "trainer.max_steps=3")
+    assert lasting(told) == ("algorithm=rloo", "seed=1", "trainer.max_steps=3")
 
 
 def test_a_grid_stopped_anywhere_goes_on_to_the_same_files(fill: Callable[..., str], machine: Machine) -> None:

@@ -61,6 +61,16 @@ def test_every_combination_is_a_cell_and_the_last_axis_changes_slowest() -> None
     assert plan().grid.axes == {"method": ("zero_shot", "bc", "rl"), "seed": ("0", "1")}
 
 
+def test_an_argument_that_came_later_changes_a_key_where_it_is_used_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = {"name": "seen", "overrides": ["split=seen", "episodes=4", "first_scene=0"]}
+    assert keys(node(evaluate=[measure])) == keys()
+    later = keys(node(evaluate=[{**measure, "overrides": [*measure["overrides"][:2], "first_scene=4"]}]))
+    before = keys()
+    assert all(later[name] != key for name, key in before.items())
+    monkeypatch.setattr(grid_plan, "LATER", {})
+    assert all(keys()[name] != key for name, key in before.items())  # what it would be without the rule
+
+
 def test_excluded_combinations_are_left_out() -> None:
     found = cells(node(exclude=[{"method": "rl", "seed": 1}, {"method": "zero_shot"}]))
     assert list(found) == ["bc-0", "rl-0", "bc-1"]

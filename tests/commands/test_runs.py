@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from robo_rlft.commands import provenance
+from robo_rlft.commands import provenance, runs
 from robo_rlft.commands.runs import RunError, differences, folder_for, open_run, read_run
 
 CONFIG: dict[str, Any] = {"algorithm": {"lr": 0.0005}, "seed": 0, "run": None, "output": None, "overwrite": False}
@@ -113,6 +113,29 @@ def test_a_run_without_a_trainer_or_on_the_processor_names_no_card(tmp_path: Pat
         record = read_run(tmp_path / name)
         assert record["graphics_card"] is None
         assert record["processor"].endswith(f"{os.cpu_count()} cores")
+
+
+def test_a_run_taken_up_by_other_code_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "commit", lambda: "aaa")
+    start_and_fail(tmp_path)
+    monkeypatch.setattr(runs, "commit", lambda: "bbb+")
+    monkeypatch.setattr(runs, "versions", lambda: {"torch": "3.0"})
+    with open_run(tmp_path, command="train", config=CONFIG):
+        pass
+    record = read_run(tmp_path)
+    assert record["commit"] == "aaa; bbb+"
+    assert record["versions"]["torch"] == f"{torch.__version__.split('+')[0]}; 3.0"
+
+
+def test_a_run_from_before_an_argument_existed_is_taken_up_with_its_neutral_value_alone(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    with open_run(tmp_path, command="train", config={**CONFIG, "first_scene": 0}) as run:
+        assert run.resumed
+    with (
+        pytest.raises(RunError, match="first_scene: 0 -> 200"),
+        open_run(tmp_path, command="train", config={**CONFIG, "first_scene": 200}),
+    ):
+        pass
 
 
 def test_where_a_run_lies_is_not_part_of_its_config(tmp_path: Path) -> None:

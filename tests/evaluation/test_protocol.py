@@ -90,6 +90,13 @@ def test_scenes_are_0_to_n_in_order_and_in_batches_of_one_size(monkeypatch: pyte
     assert result.failures == {"wrong_object": 4}
 
 
+def test_scenes_can_begin_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner()
+    result = run(monkeypatch, runner, first_scene=200, episodes=5)
+    assert runner.batches == [[200, 201, 202, 203], [204]]
+    assert [s.seed for s in result.scenes] == list(range(200, 205))
+
+
 def test_a_killed_evaluation_goes_on_at_the_missing_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     partial = tmp_path / "partial.jsonl"
     whole = run(monkeypatch, FakeRunner(), greedy=False, seed=3)

@@ -11,12 +11,12 @@ from robo_rlft.evaluation.statistics import (
     Interval,
     bootstrap_mean,
     clustered_bootstrap,
-    crossed_bootstrap,
     difference_interval,
     paired_bootstrap,
     pass_at_k,
     success_interval,
     wilson,
+    with_seeds,
 )
 
 
@@ -105,29 +105,48 @@ def test_clusters_may_be_named() -> None:
     assert clustered_bootstrap([[0, 1], [0, 1]], seed=0) == Interval(mean=0.5, low=0.0, high=1.0)
 
 
-def test_resampling_seeds_too_sees_that_seeds_differ() -> None:
-    # Every scene fails with one seed and succeeds with the other: scenes tell nothing, seeds are a coin's two sides.
+def test_an_interval_for_other_seeds_sees_that_seeds_differ() -> None:
+    # Every scene fails with one seed and succeeds with the other: scenes tell nothing, seeds very little.
     values = np.array([[0.0] * 30, [1.0] * 30])
     assert clustered_bootstrap(values, seed=0) == Interval(mean=0.5, low=0.5, high=0.5)
-    assert crossed_bootstrap(values, seed=0) == Interval(mean=0.5, low=0.0, high=1.0)
+    found = with_seeds(values)
+    assert (found.mean, found.high - found.mean) == pytest.approx((0.5, 12.706 * 0.5))
+    # Three seeds whose means are 0.1, 0.2 and 0.3: t of two degrees of freedom, times 0.1 / sqrt(3).
+    three = with_seeds(np.repeat([[0.1], [0.2], [0.3]], 50, axis=1))
+    assert (three.low, three.high) == pytest.approx((0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5))
 
 
-def test_with_one_seed_resampling_seeds_changes_nothing_but_the_draws() -> None:
+def test_the_errors_of_seeds_and_scenes_add_as_squares() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        seeds, scenes = rng.normal(0.0, 0.1, size=(3, 1)), rng.normal(0.0, 1.0, size=(1, 100))
+        found = with_seeds(seeds + scenes)
+        covered += found.low <= 0.0 <= found.high
+    assert covered / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def test_one_seed_has_the_interval_of_its_scenes() -> None:
     values = (np.arange(200) % 4 == 0).astype(float)
-    one, scenes = crossed_bootstrap(values[None], seed=0), bootstrap_mean(values, seed=0)
+    one, scenes = with_seeds(values[None]), bootstrap_mean(values, seed=0)
     assert (one.low, one.high) == pytest.approx((scenes.low, scenes.high), abs=0.011)  # two steps of 1 / 200
     with pytest.raises(ValueError, match=r"\(seeds, scenes\)"):
-        crossed_bootstrap(values, seed=0)
+        with_seeds(values)
 
 
-def test_a_success_that_never_varied_keeps_a_width() -> None:
+def test_a_success_that_hardly_varied_keeps_a_width() -> None:
     for seeds in (1, 3):  # of as many scenes: seeds that agree tell nothing of other scenes
-        for resample_seeds in (False, True):
-            assert success_interval(np.ones((seeds, 20)), 0, resample_seeds=resample_seeds) == wilson(20, 20)
-            assert success_interval(np.zeros((seeds, 20)), 0, resample_seeds=resample_seeds) == wilson(0, 20)
-    varied = [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
+        for seeds_too in (False, True):
+            assert success_interval(np.ones((seeds, 20)), 0, seeds_too=seeds_too) == wilson(20, 20)
+            assert success_interval(np.zeros((seeds, 20)), 0, seeds_too=seeds_too) == wilson(0, 20)
+    once = np.ones((3, 200))
+    once[1, 7] = 0.0
+    assert success_interval(once, 0).low == pytest.approx(wilson(200 - 1 / 3, 200).low)
+    assert success_interval(once, 0).low < wilson(200, 200).low  # one failure never makes it surer
+    varied = np.tile([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], 10)
     assert success_interval(varied, 0) == clustered_bootstrap(varied, 0)
-    assert success_interval(varied, 0, resample_seeds=True) == crossed_bootstrap(varied, 0)
+    inside = success_interval(varied, 0, seeds_too=True)
+    assert (inside.low, inside.high) == (max(0.0, with_seeds(varied).low), min(1.0, with_seeds(varied).high))
 
 
 def test_a_difference_that_never_showed_keeps_a_width() -> None:

@@ -28,13 +28,16 @@ NAMES = {
     "bc_more": "BC, more demonstrations",
     "bc_random_encoder": "BC, untrained encoder",
     "rl_random_encoder": "BC + RL, untrained encoder",
-    "scratch_random_encoder": "RL from scratch, untrained encoder",
+    "scratch_random_encoder": "RL without demonstrations, untrained encoder",
     "bc_cliport": "BC, CLIPort's fusion of the sentence",
     "bc_cliport_phrases": "BC, CLIPort's fusion of phrases",
     "rl_cliport_phrases": "BC + RL, CLIPort's fusion of phrases",
-    "zero_shot": "zero-shot",
-    "k_shot": "k-shot",
+    "bc_no_prior": "BC, similarity not as a prior",
+    "bc_more_successes": "BC, more demonstrations, successes alone",
+    "zero_shot": "CLIP alone",
+    "k_shot": "a linear read-out",
 }
+PHASES = {"train": "training", "val": "validation"}
 UNIT = re.compile(r"(\d)(mm|cm|deg)\b")  # a value such as noisy_8mm
 GRAY = "#555555"
 PANEL = 3.4  # inches
@@ -63,7 +66,7 @@ class Drawn:
 def title(name: str) -> str:
     """Return a task's or method's name as people write it."""
     words = " ".join(WORDS.get(word, word) for word in name.split("_"))
-    return NAMES.get(name) or UNIT.sub(r"\1 \2", words)
+    return NAMES.get(name) or PHASES.get(name) or UNIT.sub(r"\1 \2", words)
 
 
 def line_name(values: Mapping[str, str]) -> str:
@@ -72,6 +75,11 @@ def line_name(values: Mapping[str, str]) -> str:
         title(v) if axis == "method" or not v[:1].isdigit() else f"{title(axis)} {v}" for axis, v in values.items()
     ]
     return ", ".join(parts)
+
+
+def color_of(method: str) -> str:
+    """Return the colour of a method that every figure has, grey for any other."""
+    return COLORS[FIXED.index(method)] if method in FIXED else GRAY
 
 
 def looks(keys: Sequence[str]) -> dict[str, Look]:

@@ -46,7 +46,7 @@ class Estimate:
     """The success of a group of cells."""
 
     success: Interval  # mean over seeds and scenes; scenes are resampled, jointly over the seeds
-    with_seeds: Interval  # the same mean; seeds are resampled too
+    with_seeds: Interval  # the same mean; for other seeds too
     by_seed: dict[str, float]
     planned: int  # seeds that there should be
     scenes: int
@@ -159,10 +159,10 @@ def estimate(group: Group, evaluation: str) -> Estimate | None:
     if not cells:
         return None
     values = rates(cells, evaluation)
-    seedless = not any(cell.training for cell in cells) and len(values) > 1 and bool((values == values[0]).all())
+    seedless = not any(cell.overrides for cell in cells) and len(values) > 1 and bool((values == values[0]).all())
     return Estimate(
         success=success_interval(values, seed=0),
-        with_seeds=success_interval(values[:1] if seedless else values, seed=0, resample_seeds=True),
+        with_seeds=success_interval(values[:1] if seedless else values, seed=0, seeds_too=True),
         by_seed={cell.axes.get(SEED, ""): float(row.mean()) for cell, row in zip(cells, values, strict=True)},
         planned=group.planned,
         scenes=values.shape[1],

@@ -35,8 +35,8 @@ from robo_rlft.evaluation.evidence.groups import (
 
 ZERO_SHOT = "zero_shot"  # the method that has no demonstrations: a horizontal line
 LOG_FROM = 8.0  # greatest over least value from which the axis is logarithmic
-SHIFT = 4.0  # points of the paper between the lines' marks, so that no interval hides another
-NOTE = f"{INTERVAL}; small dots: seeds"
+SHIFT = 2.5  # points of the paper between the lines' marks, so that no interval hides another
+AXES = {"steps": "gradient steps of cloning", "turns": "turns to choose from", "crop": "side of the crop, m"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ def sweep(groups: Sequence[Group], *, x: str, evaluation: str | None = None, xla
             else:
                 beside = SHIFT * (labels.index(label) - (len(labels) - 1) / 2)
                 _line(panel, points, positions, look[label], label, shift=beside)
-    finish(figure, axes, xlabel=xlabel or title(x), ylabel=f"success, {title(name)}", note=NOTE)
+    label = xlabel or AXES.get(x, title(x))
+    finish(figure, axes, xlabel=label, ylabel=f"success, {title(name)}", note=_note(groups, name))
     return Drawn(
         figure=figure,
         data={
@@ -90,6 +91,13 @@ def sweep(groups: Sequence[Group], *, x: str, evaluation: str | None = None, xla
             ],
         },
     )
+
+
+def _note(groups: Sequence[Group], evaluation: str) -> str:
+    shown = [c.evaluations[evaluation] for group in groups for c in group.cells if evaluation in c.evaluations]
+    scenes, phases = {e.episodes for e in shown}, sorted({e.phase for e in shown})
+    count = f"{min(scenes)} to {max(scenes)}" if len(scenes) > 1 else f"{min(scenes)}"
+    return f"{count} {' and '.join(map(title, phases))} scenes; {INTERVAL}; small dots: seeds; hollow: one seed alone"
 
 
 def _lines(of_task: Sequence[Group], groups: Sequence[Group], x: str, evaluation: str) -> dict[str, list[Point]]:
@@ -165,9 +173,10 @@ def _line(
         seeds = list(point.estimate.by_seed.values())
         if len(seeds) > 1:
             axes.plot([place] * len(seeds), seeds, ".", color=look.color, markersize=4, **beside)
+    means = [p.estimate.success.mean for p in ordered]
     axes.plot(
         x,
-        [p.estimate.success.mean for p in ordered],
+        means,
         color=look.color,
         marker=look.marker,
         linestyle=look.linestyle,
@@ -176,3 +185,6 @@ def _line(
         label=title(label),
         **beside,
     )
+    alone = [i for i, p in enumerate(ordered) if len(p.estimate.by_seed) == 1 and not p.estimate.seedless]
+    hollow = {"marker": look.marker, "markersize": 4, "color": "white", "linestyle": "", **beside}
+    axes.plot([x[i] for i in alone], [means[i] for i in alone], **hollow)

@@ -79,7 +79,7 @@ def test_demonstrations_lie_on_a_logarithmic_axis_and_zero_shot_is_a_flat_line(t
     assert list(panel.get_xticks()) == [1, 10, 100]  # what is missing keeps its place
     lines = {line["line"]: [(p["demonstrations"], p["mean"]) for p in line["points"]] for line in drawn.data["lines"]}
     assert lines["bc"] == [("1", 0.5), ("10", 1.0)]
-    flat = next(line for line in panel.lines if line.get_label() == "zero-shot")
+    flat = next(line for line in panel.lines if line.get_label() == "CLIP alone")
     assert list(flat.get_ydata()) == [0.5, 0.5]
 
 
