@@ -119,12 +119,7 @@ def open_run(
         if record is None:
             write_bytes(folder / CONFIG_FILE, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
         record = {**_description(command, overrides, plain), **(record or {}), "status": "unfinished"}
-        # All that it was made by and computed on, where it was taken up later or elsewhere.
-        for name, now in {**machine(plain), "commit": commit()}.items():
-            record[name] = _joined(record.get(name), now)
-        made_with = versions()
-        before = record.get("versions", {})
-        record["versions"] = {name: _joined(before.get(name), now) for name, now in made_with.items()}
+        record |= _provenance(record, plain)
         run.notes = dict(record.get("notes", {}))
         write_json(folder / RUN_FILE, record)
         status = "unfinished"
@@ -134,6 +129,15 @@ def open_run(
         finally:
             cost = asdict(_total(record, meter.stop()))
             _close(run, {**record, **cost, "notes": run.notes, "status": status})
+
+
+def _provenance(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that a run was made by and computed on, where it was taken up later or elsewhere."""
+    found: dict[str, Any] = {
+        name: _joined(record.get(name), now) for name, now in {**machine(config), "commit": commit()}.items()
+    }
+    before = record.get("versions", {})
+    return found | {"versions": {name: _joined(before.get(name), now) for name, now in versions().items()}}
 
 
 def _joined(before: str | None, now: str | None) -> str | None:
