@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 
 import matplotlib
@@ -22,7 +23,7 @@ from robo_rlft.evaluation.evidence.table import (
 from robo_rlft.evaluation.figures import STYLE
 from robo_rlft.evaluation.tables import Pair
 
-COLUMN, ROW = 2.1, 0.3  # inches of the forest plot
+COLUMN, ROW, LETTER = 2.1, 0.3, 0.1  # inches of the forest plot
 LEGEND = (
     "Success: mean over seeds, with the 95 % interval over scenes (bootstrap of scenes, jointly over the seeds: how "
     "sure the mean is for these seeds; at least Wilson's where all but a few scenes came to the same). In square "
@@ -145,7 +146,9 @@ def forest(made: EvidenceTable) -> Figure:
                 axes.set_yticks(range(len(rows)), [_name(row) for row in rows] if j == 0 else [])
                 if i == 0:
                     axes.set_title(heading(made.rows, name))
-            grid[i][0].set_ylabel(title(task), fontweight="bold")
+            letters = max(1, int(heights[i] / LETTER))
+            told = textwrap.fill(title(task), letters, break_long_words=False)
+            grid[i][0].set_ylabel(told, fontweight="bold")
         figure.supxlabel(
             "success; bar: 95 % interval over scenes; small dots: seeds; dotted line: 0.9", fontsize=11, color=GRAY
         )
