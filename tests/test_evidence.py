@@ -27,11 +27,11 @@ def test_the_tables_are_those_of_the_figures() -> None:
         assert made.replaced(lines, name, table) == lines, f"run scripts/evidence_tables.py: {name} is another"
 
 
-def test_the_main_tables_are_of_all_seeds() -> None:
+def test_the_tables_of_bc_and_rl_are_of_all_seeds() -> None:
     made = script()
-    for name, seeds in (("controls", 3), ("picture", 3)):
-        rows = {row["row"]: len(row["seeds"]) for row in made.read(name)["rows"] if row["row"] in made.MAIN}
-        assert set(rows.values()) <= {seeds}
+    for name, seeds, count in (("controls", 3, 6), ("confirmation", 5, 6), ("picture", 3, 4)):
+        rows = [row for row in made.read(name)["rows"] if row["axes"]["method"] in made.AGAIN]
+        assert [len(row["seeds"]) for row in rows] == [seeds] * count
 
 
 def all_cells() -> list[Cell]:
