@@ -118,7 +118,7 @@ def open_run(
             return
         if record is None:
             write_bytes(folder / CONFIG_FILE, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
-        record = {**_description(command, overrides, plain), **(record or {}), "status": "unfinished"}
+        record = {**_description(command, overrides), **(record or {}), "status": "unfinished"}
         record |= _provenance(record, plain)
         run.notes = dict(record.get("notes", {}))
         write_json(folder / RUN_FILE, record)
@@ -302,7 +302,7 @@ def _total(record: Mapping[str, Any], now: Usage) -> Usage:
     )
 
 
-def _description(command: str, overrides: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any]:
+def _description(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     import torch
 
     return {
@@ -310,9 +310,6 @@ def _description(command: str, overrides: Sequence[str], config: Mapping[str, An
         "format_version": FORMAT_VERSION,
         "command": command,
         "overrides": list(overrides),
-        "commit": commit(),
-        "versions": versions(),
-        **machine(config),
         "threads": torch.get_num_threads(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
