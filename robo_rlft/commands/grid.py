@@ -1,7 +1,8 @@
 """Fill a grid's cells: run what they need and is not there, then write their files.
 
 What is done is done: steps are named by their content, so a killed grid, one with more cells or one with less time
-goes on where it was. Knows neither how steps are composed nor what their results hold.
+goes on where it was, and what a grid beside it measured is taken from there. Knows neither how steps are composed nor
+what their results hold.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from robo_rlft.commands.child import ChildError, Stoppable, sigterm_interrupts, 
 from robo_rlft.commands.console import duration
 from robo_rlft.commands.grid_cells import is_finished, make_cell
 from robo_rlft.commands.grid_plan import CellPlan, GridJob, GridPlan, label
+from robo_rlft.commands.grid_shared import read_others, take_over
 from robo_rlft.commands.runs import CONFIG_FILE, read_config
 from robo_rlft.config.errors import UserError
 from robo_rlft.evaluation.cells import PlannedCell, cell_path, missing_cells, write_cell, write_grid
@@ -82,10 +84,11 @@ class Filler:
         """
         write_grid(self.plan.grid, self.results)
         wanted = [plan for plan in self.plan.cells if self._wanted(plan.cell)]
+        self._take_over(self._without_file(wanted))
         numbers = {plan.cell.key: f"[{number}/{len(wanted)}]" for number, plan in enumerate(wanted, start=1)}
         with sigterm_interrupts():
             try:
-                self._work([plan for plan in wanted if not cell_path(self.results, plan.cell.key).exists()], numbers)
+                self._work(self._without_file(wanted), numbers)
             except BaseException:
                 stop_all(self.running.values())
                 raise
@@ -93,6 +96,22 @@ class Filler:
         if self.failed:
             lines = "\n  ".join(f"{folder}: {what}" for folder, what in self.failed.items())
             raise ChildError(f"steps failed: {len(self.failed)}; the same command tries again:\n  {lines}")
+
+    def _without_file(self, plans: Sequence[CellPlan]) -> list[CellPlan]:
+        return [plan for plan in plans if not cell_path(self.results, plan.cell.key).exists()]
+
+    def _take_over(self, left: Sequence[CellPlan]) -> None:
+        """Write the cells whose steps and evaluations another grid's cells took already."""
+        try:
+            others = read_others(self.results) if left else ()
+        except ResultFileError as error:
+            self.console.print(f"note: nothing is taken from the grids beside this one: {error}", markup=False)
+            return
+        for plan in left:
+            cell = take_over(self.plan, plan, others)
+            if cell is not None:
+                path = write_cell(cell, self.results)
+                self.console.print(f"cell: {path}, the same as {cell.taken_from}", markup=False)
 
     def _wanted(self, cell: PlannedCell) -> bool:
         return all(cell.axes[axis] in values for axis, values in self.only.items())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,11 +198,8 @@ class _CellPlanner:
             self._step(name, ())
         measures = [] if checkpoint is None else self.planner.spec.evaluate
         evaluations = {measure.name: self._evaluation(measure, str(checkpoint)) for measure in measures}
-        key = _sha256(
-            {
-                "evaluations": {name: job.digest for name, job in evaluations.items()},
-                "steps": sorted(job.digest for job in self.steps.values()),
-            }
+        key = cell_key(
+            {name: job.digest for name, job in evaluations.items()}, [job.digest for job in self.steps.values()]
         )
         cell = PlannedCell(key=key, axes=axes, description="; ".join(v.description for v in chosen if v.description))
         return CellPlan(cell=cell, steps=self.steps, evaluations=evaluations)
@@ -236,6 +233,11 @@ class _CellPlanner:
 def label(axes: Mapping[str, str]) -> str:
     """Return a cell's values as people read them: "task=stack_blocks method=rl seed=0"."""
     return " ".join(f"{axis}={value}" for axis, value in axes.items())
+
+
+def cell_key(evaluations: Mapping[str, str], steps: Iterable[str]) -> str:
+    """Return the hash that names a cell's file, from evaluation -> hash and from the steps' hashes."""
+    return _sha256({"evaluations": dict(evaluations), "steps": sorted(steps)})
 
 
 def config_digest(composed: Composed, steps: Mapping[str, str]) -> str:

@@ -95,6 +95,7 @@ class Cell:
     step_versions: dict[str, dict[str, str]] = field(default_factory=dict)  # step -> packages that it was made with
     digests: dict[str, str] = field(default_factory=dict)  # step -> hash of its config; cells with the same share it
     weights: dict[str, str] = field(default_factory=dict)  # step -> SHA-256 of the weights that it came to
+    taken_from: str | None = None  # "GRID/KEY" of the other grid's cell whose steps and evaluations these are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,8 @@ def test_where_a_step_ran_is_no_override_of_it() -> None:
 def test_a_grid_stopped_anywhere_goes_on_to_the_same_files(fill: Callable[..., str], machine: Machine) -> None:
     fill()
     expected = {path.name: path.read_text() for path in Path("results").iterdir()}
-    Path("results").rename("before")
+    Path("before").mkdir()
+    Path("results").rename("before/results")  # no longer beside, where they would be taken over
     Path("runs").rename("before_runs")
     stops = 0
 

@@ -1,0 +1,98 @@
+"""A grid takes from the grids beside it what they measured already, and nothing that only looks alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from robo_rlft.commands.experiment import read_experiment
+from robo_rlft.commands.grid import Filler
+from robo_rlft.commands.grid_plan import GridPlan, plan_grid
+from robo_rlft.evaluation.cells import Cell, cell_path, read_cells, write_cell
+from tests.commands.test_grid import NODE, Machine
+
+ONE, OTHER = Path("results/one"), Path("results/other")
+
+
+def planned(name: str, *, episodes: int = 3) -> GridPlan:
+    """A grid; "other" asks for BC alone, on unseen words alone, under another name."""
+    node = deepcopy(NODE)
+    node["steps"][0]["overrides"] = [f"episodes={episodes}"]
+    if name == "other":
+        node["grid"]["axes"] = {"way": {"cloned": node["grid"]["axes"]["method"]["bc"]}}
+        node["grid"]["evaluate"] = [{"name": "held_out", "overrides": ["split=unseen"]}]
+    experiment = read_experiment(node)
+    assert experiment.grid is not None
+    return plan_grid(experiment, experiment.grid, Path("runs", name), name=name, command=f"robo-rlft run {name}")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """With one grid filled."""
+    monkeypatch.chdir(tmp_path)
+    machine = Machine()
+    fill(planned("one"), ONE, machine)
+    machine.began.clear()
+    return machine
+
+
+def fill(plan: GridPlan, results: Path, machine: Machine) -> str:
+    console = Console(record=True, width=200)
+    Filler(plan=plan, results=results, console=console, start=machine.start).fill()
+    return console.export_text()
+
+
+def source() -> Cell:
+    (cell,) = read_cells(ONE).select(method="bc")
+    return cell
+
+
+def test_what_another_grid_measured_is_taken_and_nothing_runs(machine: Machine) -> None:
+    plan = planned("other")
+    said = fill(plan, OTHER, machine)
+    assert machine.began == []
+    (cell,) = read_cells(OTHER).cells
+    one = source()
+    assert cell == dataclasses.replace(
+        one,
+        experiment="other",
+        key=plan.cells[0].cell.key,
+        axes={"way": "cloned"},
+        evaluations={"held_out": one.evaluations["unseen"]},
+        evaluation_overrides={"held_out": one.evaluation_overrides["unseen"]},
+        taken_from=f"one/{one.key}",
+    )
+    assert f"the same as one/{one.key}" in said
+
+
+def test_what_comes_from_other_steps_runs(machine: Machine) -> None:
+    fill(planned("other", episodes=4), OTHER, machine)
+    assert machine.began == ["step demos", "step bc", "evaluation held_out"]
+
+
+def test_an_evaluation_that_would_be_another_today_is_not_taken(machine: Machine) -> None:
+    one = source()
+    # As if a default had changed since: what is told composes to what the cell's key does not say.
+    told = {**one.evaluation_overrides, "seen": (*one.evaluation_overrides["seen"], "episodes=7")}
+    write_cell(dataclasses.replace(one, evaluation_overrides=told), ONE)
+    fill(planned("other"), OTHER, machine)
+    assert machine.began == ["step demos", "step bc", "evaluation held_out"]
+
+
+def test_overrides_that_no_longer_compose_are_not_taken(machine: Machine) -> None:
+    one = source()
+    told = {**one.evaluation_overrides, "seen": ("no_such_argument=1",)}
+    write_cell(dataclasses.replace(one, evaluation_overrides=told), ONE)
+    fill(planned("other"), OTHER, machine)
+    assert machine.began == ["step demos", "step bc", "evaluation held_out"]
+
+
+def test_a_damaged_file_of_another_grid_stops_nothing(machine: Machine) -> None:
+    cell_path(ONE, source().key).write_text("{")
+    said = fill(planned("other"), OTHER, machine)
+    assert "nothing is taken from the grids beside this one" in said
+    assert read_cells(OTHER).complete
