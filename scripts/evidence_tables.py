@@ -20,7 +20,7 @@ CONTROLS = {
     "zero_shot": "CLIP alone",
     "k_shot": "a linear read-out of frozen features",
     "bc": "BC",
-    "bc_more": "BC, 2,570 or 7,730 further demonstrations",
+    "bc_more": "BC, from 2,570 or 7,730 demonstrations",
     "rl": "BC + RL",
     "filtered_bc": "BC, then BC on RL's rollouts",
     "scratch": "RL without demonstrations",
@@ -95,13 +95,14 @@ def controls_table(content: Mapping[str, Any]) -> list[str]:
 
 
 def means(row: Mapping[str, Any], method: str) -> str:
-    """Return "0.98, 0.99, 0.78 (2); 410": the means, how many seeds where fewer than planned, CPU-seconds."""
+    """Return "0.98, 0.99, 0.78 (2); 410 (1)": the means, CPU-seconds, and of how many seeds each is where of fewer."""
     if not row["evaluations"]:
         return ""
     told = ", ".join(f"{row['evaluations'][split]['mean']:.2f}" for split in SPLITS)
     fewer = len(row["seeds"]) < row["seeds_planned"] and method != "zero_shot"
     cost = row["cost"]
-    seconds = f"{cost['training_cpu_seconds']:,.0f}" + ("*" if cost["cards"] else "")
+    some = f" ({cost['seeds']})" if cost["seeds"] < len(row["seeds"]) else ""
+    seconds = f"{cost['training_cpu_seconds']:,.0f}{'*' if cost['cards'] else ''}{some}"
     return f"{told} ({len(row['seeds'])}); {seconds}" if fewer else f"{told}; {seconds}"
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from robo_rlft.commands.cli import main
 from robo_rlft.evaluation.cells import MANIFEST, Cell, CellCost, read_cells
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +30,35 @@ def test_the_tables_are_those_of_the_figures() -> None:
     lines = made.PAGE.read_text(encoding="utf-8").splitlines()
     for name, table in made.tables().items():
         assert made.replaced(lines, name, table) == lines, f"run scripts/evidence_tables.py: {name} is another"
+
+
+def figure_commands() -> dict[str, list[str]]:
+    """Return the picture of each `robo-rlft figure` of the page -> the command's words."""
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    found = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("robo-rlft figure ")]
+    return {next(word[7:] for word in words if word.startswith("output=")): words for words in found}
+
+
+def test_every_figure_has_its_command_on_the_page() -> None:
+    drawn = {f"docs/evidence/{path.name}" for path in (ROOT / "docs" / "evidence").glob("*.png")}
+    assert set(figure_commands()) == drawn
+
+
+@pytest.mark.parametrize("picture", figure_commands())
+def test_figures_are_those_of_the_cells(picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = [word for word in figure_commands()[picture] if not word.startswith("output=")]
+    assert main([*words, f"output={tmp_path / 'again.png'}"]) == 0
+    again, there = (json.loads(path.with_suffix(".json").read_text()) for path in (tmp_path / "again", ROOT / picture))
+    assert rounded(again) == rounded(there), f"draw {picture} anew"
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def test_the_tables_of_bc_and_rl_are_of_all_seeds() -> None:

@@ -58,6 +58,7 @@ class Filler:
         only: Axis -> values; other cells are left alone.
         deadline: When no further step is begun, in seconds of `clock`; None never.
         lanes: Steps and evaluations that run at once; where several do, each writes what it says to a log.
+        share: Take cells that the grids whose folders lie beside `results` measured already, and that are not here.
         start: Starts one step or evaluation.
         clock: Seconds.
         wait: Lets some time pass.
@@ -69,6 +70,7 @@ class Filler:
     only: Mapping[str, set[str]] = field(default_factory=dict)
     deadline: float | None = None
     lanes: int = 1
+    share: bool = True
     start: Callable[[GridJob, Path | None], Running] = start_job
     clock: Callable[[], float] = time.monotonic
     wait: Callable[[float], None] = time.sleep
@@ -84,11 +86,10 @@ class Filler:
         """
         write_grid(self.plan.grid, self.results)
         wanted = [plan for plan in self.plan.cells if self._wanted(plan.cell)]
-        self._take_over(self._without_file(wanted))
         numbers = {plan.cell.key: f"[{number}/{len(wanted)}]" for number, plan in enumerate(wanted, start=1)}
         with sigterm_interrupts():
             try:
-                self._work(self._without_file(wanted), numbers)
+                self._work([p for p in wanted if not cell_path(self.results, p.cell.key).exists()], numbers)
             except BaseException:
                 stop_all(self.running.values())
                 raise
@@ -97,21 +98,19 @@ class Filler:
             lines = "\n  ".join(f"{folder}: {what}" for folder, what in self.failed.items())
             raise ChildError(f"steps failed: {len(self.failed)}; the same command tries again:\n  {lines}")
 
-    def _without_file(self, plans: Sequence[CellPlan]) -> list[CellPlan]:
-        return [plan for plan in plans if not cell_path(self.results, plan.cell.key).exists()]
-
     def _take_over(self, left: Sequence[CellPlan]) -> None:
-        """Write the cells whose steps and evaluations another grid's cells took already."""
+        """Write the cells whose steps and evaluations the cells of another grid took already."""
         try:
             others = read_others(self.results) if left else ()
         except ResultFileError as error:
             self.console.print(f"note: nothing is taken from the grids beside this one: {error}", markup=False)
             return
         for plan in left:
-            cell = take_over(self.plan, plan, others)
-            if cell is not None:
-                path = write_cell(cell, self.results)
-                self.console.print(f"cell: {path}, the same as {cell.taken_from}", markup=False)
+            with self._failing(cell_path(self.results, plan.cell.key)):
+                cell = take_over(self.plan, plan, others)
+                if cell is not None:
+                    path = write_cell(cell, self.results)
+                    self.console.print(f"cell: {path}, the same as {cell.taken_from}", markup=False)
 
     def _wanted(self, cell: PlannedCell) -> bool:
         return all(cell.axes[axis] in values for axis, values in self.only.items())
@@ -124,6 +123,9 @@ class Filler:
         for job in {job.folder: job for plan in left for job in plan.jobs}.values():
             with self._failing(job.folder):
                 self.finished |= {job.folder} if is_finished(job) else set()
+        if self.share:
+            self._take_over([plan for plan in left if not self._has_all(plan)])
+            left = [plan for plan in left if not cell_path(self.results, plan.cell.key).exists()]
         while True:
             for plan in left:
                 if self._has_all(plan) and not cell_path(self.results, plan.cell.key).exists():

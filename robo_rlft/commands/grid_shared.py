@@ -2,7 +2,8 @@
 
 Files say less than run folders: which overrides an evaluation had, not what they composed to. They are composed anew
 here, and believed where the other cell's key, a hash of it all, comes out the same; so a default that changed since
-makes a cell run again. Knows neither run folders nor how cells are filled.
+makes a cell run again. Processors round differently: where a step is made here too, its weights must be the other
+cell's, so that no cell of a grid goes on from another policy than its neighbours. Knows not how cells are filled.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robo_rlft.commands.experiment import with_folders
+from robo_rlft.commands.grid_cells import POLICY, read_weights
 from robo_rlft.commands.grid_plan import CellPlan, GridPlan, cell_key, config_digest
 from robo_rlft.config import ConfigError, compose
-from robo_rlft.evaluation.cells import MANIFEST, Cell, read_cells
+from robo_rlft.evaluation.cells import MANIFEST, Cell, read_cells, total_cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +45,13 @@ def read_others(results: Path) -> tuple[Measured, ...]:
 def take_over(plan: GridPlan, cell: CellPlan, others: Iterable[Measured]) -> Cell | None:
     """Return a cell's record from another grid's with the same steps and at least the same evaluations, or None.
 
-    Costs stay what they were: those of all of the other cell's evaluations together.
+    What the evaluations cost is left out, as the other cell knows it of all of its own together.
     """
     steps = {name: job.digest for name, job in cell.steps.items()}
     for other in others:
         if not steps or other.cell.digests != steps:  # without steps there is little to save
+            continue
+        if not _agrees_with_what_is_here(cell, other.cell):
             continue
         digests = evaluation_digests(other.cell)
         named = {digest: name for name, digest in digests.items()}
@@ -56,18 +60,28 @@ def take_over(plan: GridPlan, cell: CellPlan, others: Iterable[Measured]) -> Cel
         if cell_key(digests, steps.values()) != other.cell.key:
             continue
         names = {name: named[job.digest] for name, job in cell.evaluations.items()}
+        costs = {name: cost for name, cost in other.cell.costs.items() if name in steps}
         return replace(
             other.cell,
             experiment=plan.grid.experiment,
             title=plan.grid.title,
+            command=plan.grid.command,
             key=cell.cell.key,
             axes=cell.cell.axes,
             description=cell.cell.description,
             evaluations={name: other.cell.evaluations[old] for name, old in names.items()},
             evaluation_overrides={name: other.cell.evaluation_overrides[old] for name, old in names.items()},
-            taken_from=other.source,
+            costs=costs,
+            total=total_cost(list(costs.values())),
+            taken_from=other.cell.taken_from or other.source,
         )
     return None
+
+
+def _agrees_with_what_is_here(cell: CellPlan, other: Cell) -> bool:
+    """Tell whether the steps that were trained here too came to the same weights."""
+    here = {name: path for name, job in cell.steps.items() if (path := job.folder / POLICY).exists()}
+    return all(read_weights(path) == other.weights.get(name) for name, path in here.items())
 
 
 def evaluation_digests(cell: Cell) -> Mapping[str, str]:

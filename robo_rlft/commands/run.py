@@ -124,6 +124,7 @@ def _fill(composed: Composed, spec: GridSpec, console: Console, *, begun: float)
             console=console,
             only=read_only(values["only"], spec),
             lanes=values["lanes"] or 1,
+            share=values["results"] is None,  # another folder is for making them anew
             deadline=None if values["max_minutes"] is None else begun + 60.0 * values["max_minutes"],
         ).fill()
     return results
@@ -136,8 +137,8 @@ def _planned(composed: Composed, spec: GridSpec) -> GridPlan:
         raise ConfigError("\n  ".join(problems))
     if composed.values["overwrite"] or composed.values["pretrain"]:
         raise ConfigError(
-            "overwrite and pretrain are not for grids: remove a cell's file, and the folders of its steps, to have it "
-            "made anew; name the encoder's training as a step"
+            "overwrite and pretrain are not for grids: results=DIR run=NAME makes cells anew, in another folder; name "
+            "the encoder's training as a step"
         )
     read_only(composed.values["only"], spec)
     plan = _plan(composed, spec)

@@ -19,6 +19,7 @@ from robo_rlft.evaluation.evidence.groups import (
     estimate,
     label_of,
     pick_evaluation,
+    scenes_note,
     tasks_of,
     varying,
 )
@@ -81,7 +82,7 @@ def demonstrator(groups: Sequence[Group], *, evaluation: str | None = None) -> D
         axes,
         xlabel="the demonstrator's own success",
         ylabel=f"success, {title(name)}",
-        note=INTERVAL,
+        note=scenes_note(groups, name),
     )
     return Drawn(figure=figure, data=_numbers(name, teachers, pupils))
 
@@ -125,6 +126,12 @@ def _panel(axes: Axes, teachers: Mapping[str, Teacher], pupils: Sequence[Pupil],
             markersize=8,
             label=title(label),
         )
+        for place, pupil in zip(x, mine, strict=True):
+            seeds = list(pupil.result.by_seed.values())
+            if len(seeds) > 1:
+                axes.plot([place.mean] * len(seeds), seeds, ".", color=style.color, markersize=4)
+            else:
+                axes.plot(place.mean, seeds, marker=style.marker, color="white", markersize=5)
     _name(axes, {name: teacher.success.mean for name, teacher in teachers.items() if name in {p.name for p in pupils}})
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_rlft.evaluation.cells import Cell, Evaluation, FilledGrid, PlannedCell
-from robo_rlft.evaluation.evidence.drawing import line_name
+from robo_rlft.evaluation.evidence.drawing import line_name, title
 from robo_rlft.evaluation.files import ResultFileError
 from robo_rlft.evaluation.statistics import Interval, success_interval
 
@@ -186,3 +186,11 @@ def label_of(group: Group, axes: Sequence[str]) -> str:
 def tasks_of(groups: Sequence[Group]) -> tuple[str, ...]:
     """Return the groups' tasks; one without a name where there is no such axis."""
     return tuple(dict.fromkeys(group.axes.get(TASK, "") for group in groups))
+
+
+def scenes_note(groups: Sequence[Group], evaluation: str) -> str:
+    """Return what a figure's points are of: how many scenes, of which phase, which intervals."""
+    shown = [c.evaluations[evaluation] for group in groups for c in group.cells if evaluation in c.evaluations]
+    scenes, phases = {e.episodes for e in shown}, sorted({e.phase for e in shown})
+    count = f"{min(scenes)} to {max(scenes)}" if len(scenes) > 1 else f"{min(scenes)}"
+    return f"{count} {' and '.join(map(title, phases))} scenes; {INTERVAL}; small dots: seeds; hollow: one seed alone"

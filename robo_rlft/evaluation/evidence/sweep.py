@@ -29,6 +29,7 @@ from robo_rlft.evaluation.evidence.groups import (
     estimate,
     label_of,
     pick_evaluation,
+    scenes_note,
     tasks_of,
     varying,
 )
@@ -77,7 +78,7 @@ def sweep(groups: Sequence[Group], *, x: str, evaluation: str | None = None, xla
                 beside = SHIFT * (labels.index(label) - (len(labels) - 1) / 2)
                 _line(panel, points, positions, look[label], label, shift=beside)
     label = xlabel or AXES.get(x, title(x))
-    finish(figure, axes, xlabel=label, ylabel=f"success, {title(name)}", note=_note(groups, name))
+    finish(figure, axes, xlabel=label, ylabel=f"success, {title(name)}", note=scenes_note(groups, name))
     return Drawn(
         figure=figure,
         data={
@@ -91,13 +92,6 @@ def sweep(groups: Sequence[Group], *, x: str, evaluation: str | None = None, xla
             ],
         },
     )
-
-
-def _note(groups: Sequence[Group], evaluation: str) -> str:
-    shown = [c.evaluations[evaluation] for group in groups for c in group.cells if evaluation in c.evaluations]
-    scenes, phases = {e.episodes for e in shown}, sorted({e.phase for e in shown})
-    count = f"{min(scenes)} to {max(scenes)}" if len(scenes) > 1 else f"{min(scenes)}"
-    return f"{count} {' and '.join(map(title, phases))} scenes; {INTERVAL}; small dots: seeds; hollow: one seed alone"
 
 
 def _lines(of_task: Sequence[Group], groups: Sequence[Group], x: str, evaluation: str) -> dict[str, list[Point]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_rlft.evaluation.cells import Cell
 from robo_rlft.evaluation.evidence.drawing import title
 from robo_rlft.evaluation.evidence.groups import (
     METHOD,
@@ -38,7 +39,7 @@ class RowCost:
     seeds: int  # that the cost is of
     training_cpu_seconds: float  # mean over seeds: demonstrations and training
     evaluation_cpu_seconds: float  # mean over seeds
-    peak_rss_mb: float  # greatest
+    peak_rss_mb: float  # greatest, of training and evaluating
     cards: tuple[str, ...] = ()  # graphics cards that took part of the work; none where a cell did without
 
 
@@ -81,6 +82,7 @@ class Difference:
     with_seeds: Interval  # for other seeds too
     base_success: float
     seeds: tuple[str, ...]
+    apart: tuple[str, ...] = ()  # seeds of which a step that both share was trained twice, to other weights
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -92,6 +94,7 @@ class Difference:
             "with_seeds": self.with_seeds.to_json(),
             "base_success": self.base_success,
             "seeds": self.seeds,
+            "apart": self.apart,
         }
 
 
@@ -135,7 +138,7 @@ def evidence_table(groups: Sequence[Group], *, pairs: Sequence[Pair] | None = No
         evaluations=names,
         rows=rows,
         differences=differences,
-        notes=(*_lost(differences), *_open(differences), *_incomplete(rows), *_on_cards(rows)),
+        notes=(*_lost(differences), *_open(differences), *_apart(differences), *_incomplete(rows), *_on_cards(rows)),
     )
 
 
@@ -170,9 +173,15 @@ def _cost(group: Group) -> RowCost:
         seeds=len(cells),
         training_cpu_seconds=float(np.mean(totals) - np.mean(evaluating)),
         evaluation_cpu_seconds=float(np.mean(evaluating)),
-        peak_rss_mb=max(cell.total.peak_rss_mb for cell in cells),
+        peak_rss_mb=max(map(_peak, cells)),
         cards=tuple(dict.fromkeys(card for cell in cells for card in cell.cards.values())),
     )
+
+
+def _peak(cell: Cell) -> float:
+    """Return the greatest memory of what learns and judges; a demonstrator needs less than either."""
+    costs = [cost for name, cost in cell.costs.items() if name not in cell.demonstrations]
+    return max((cost.peak_rss_mb for cost in costs), default=cell.total.peak_rss_mb)
 
 
 def _differences(rows: Sequence[Row], pair: Pair, names: Sequence[str]) -> list[Difference]:
@@ -215,7 +224,21 @@ def _difference(better: Row, base: Row, pair: Pair, evaluation: str) -> Differen
         with_seeds=difference_interval(a, b, seed=0, seeds_too=True),
         base_success=float(b.mean()),
         seeds=tuple(seeds),
+        apart=tuple(seed for seed in seeds if trained_apart(cells[0][seed], cells[1][seed])),
     )
+
+
+def trained_apart(a: Cell, b: Cell) -> bool:
+    """Tell whether a training step that two cells share was done twice and may have come to different weights.
+
+    Cells that share a run tell the same of its cost, to a tenth of a second; where weights are known they decide.
+    """
+    shared = [step for step, digest in a.digests.items() if b.digests.get(step) == digest]
+    trained = [step for step in shared if step not in a.demonstrations]
+    known = [step for step in trained if step in a.weights and step in b.weights]
+    if any(a.weights[step] != b.weights[step] for step in known):
+        return True
+    return any(a.costs[step] != b.costs[step] for step in trained if step not in known)
 
 
 def _lost(differences: Sequence[Difference]) -> list[str]:
@@ -243,6 +266,19 @@ def _open(differences: Sequence[Difference]) -> list[str]:
         and d.with_seeds.low <= 0 <= d.with_seeds.high
         and d.difference.high >= 0
     ]
+
+
+def _apart(differences: Sequence[Difference]) -> list[str]:
+    """Tell of which seeds a row began from other weights than those of the row that it is compared with."""
+    told = {}
+    for d in differences:
+        if d.apart:
+            seeds = f"seed{'s' if len(d.apart) > 1 else ''} {', '.join(d.apart)}"
+            told[d.task, d.better, d.base] = (
+                f"Trained twice: {title(d.task)}, {title(d.better)} and {title(d.base)}, {seeds}: a step that both "
+                "share was made for each, on other processors, so its weights may differ."
+            )
+    return list(told.values())
 
 
 def _incomplete(rows: Sequence[Row]) -> list[str]:

@@ -29,9 +29,10 @@ LEGEND = (
     "sure the mean is for these seeds; at least Wilson's where all but a few scenes came to the same). In square "
     "brackets of differences: for other seeds too (Student's t over the seeds' means). *Worse* is judged by scenes "
     "alone, a gain with the square brackets. Costs: mean over seeds of what the row takes from nothing, steps that "
-    "rows share counted in each; peak memory: the greatest of all seeds. Seeds that a graphics card trained count for "
-    "success, not for costs, unless there is no other; a number in brackets says of how many seeds a cost is where it "
-    "is not of all. Costs are as measured, mostly beside other work on the same two cores: alone they are less."
+    "rows share counted in each; peak memory: the greatest of all seeds, of training and evaluating. Seeds that a "
+    "graphics card trained count for success, not for costs, unless there is no other; a number in brackets says of "
+    "how many seeds a cost is where it is not of all. Costs are as measured, mostly beside other work on the same two "
+    "cores: alone they are less."
 )
 
 

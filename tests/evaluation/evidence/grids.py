@@ -36,6 +36,8 @@ class Contents:
     demonstrations: dict[str, Demonstrations] = field(default_factory=dict)
     costs: dict[str, CellCost] = field(default_factory=dict)
     cards: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
     steps: tuple[str, ...] = ()  # the last made the checkpoint; without any, those that learned from rollouts
 
 
@@ -88,6 +90,8 @@ def filled(folder: Path, axes: Mapping[str, Sequence[str]], contents: Callable[[
                 costs=costs,
                 total=total_cost(list(costs.values())),
                 cards=holds.cards,
+                digests=holds.digests,
+                weights=holds.weights,
             )
             write_cell(cell, folder)
     grid = Grid(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robo_rlft.evaluation.cells import CellCost
+from robo_rlft.evaluation.cells import CellCost, Demonstrations
 from robo_rlft.evaluation.evidence.groups import Group, groups_of
 from robo_rlft.evaluation.evidence.table import evidence_table
 from robo_rlft.evaluation.evidence.table_output import markdown, table
@@ -62,6 +62,46 @@ def test_costs_are_those_of_seeds_that_no_graphics_card_trained(tmp_path: Path) 
     assert (rl.cost.training_cpu_seconds, rl.cost.cards) == (7.0, ("A card",))
     assert made.notes[-1] == "Costs with * are of a machine with a graphics card, which trained: A card."
     assert "| 7* | 0* | 900* |" in markdown(made)
+
+
+def test_memory_is_that_of_learning_and_judging_not_of_a_demonstrator(tmp_path: Path) -> None:
+    costs = {
+        name: CellCost(wall_seconds=1.0, cpu_seconds=1.0, peak_rss_mb=mb)
+        for name, mb in (("demos", 1900.0), ("bc", 800.0), ("evaluate", 700.0))
+    }
+    shown = {"demos": Demonstrations(episodes=1, successes=1, environment_steps=1)}
+    contents = Contents(evaluations={"seen": seen(*HALF)}, costs=costs, demonstrations=shown)
+    made = evidence_table(groups_of(filled(tmp_path, {"method": ["bc"], "seed": ["0"]}, lambda _: contents)))
+    assert made.rows[0].cost is not None
+    assert made.rows[0].cost.peak_rss_mb == 800.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "seconds", "told"),
+    [
+        ({"bc": "ab", "rl": "ab"}, {"bc": 5.0, "rl": 6.0}, False),  # the same weights, however often it was made
+        ({"bc": "ab", "rl": "cd"}, {"bc": 5.0, "rl": 5.0}, True),
+        ({"rl": "ab"}, {"bc": 5.0, "rl": 5.0}, False),  # one run: it took the same time
+        ({"rl": "ab"}, {"bc": 5.0, "rl": 6.0}, True),
+    ],
+)
+def test_a_row_that_began_from_another_policy_than_its_base_is_told(
+    tmp_path: Path, weights: dict[str, str], seconds: dict[str, float], told: bool
+) -> None:
+    def contents(axes: Axes) -> Contents:
+        method = axes["method"]
+        cost = CellCost(wall_seconds=1.0, cpu_seconds=seconds[method], peak_rss_mb=1.0)
+        return Contents(
+            evaluations={"seen": seen(*HALF)},
+            costs={"bc": cost, **({"rl": cost} if method == "rl" else {})},
+            digests={"bc": "same", **({"rl": "own"} if method == "rl" else {})},
+            weights={"bc": weights[method]} if method in weights else {},
+        )
+
+    axes = {"task": ["stack"], "method": ["bc", "rl"], "seed": ["0"]}
+    made = evidence_table(groups_of(filled(tmp_path, axes, contents)))
+    assert made.differences[0].apart == (("0",) if told else ())
+    assert any(note.startswith("Trained twice: stack, BC + RL and BC, seed 0") for note in made.notes) == told
 
 
 def test_differences_are_paired_by_scene_over_the_seeds_that_both_have(groups: tuple[Group, ...]) -> None:
