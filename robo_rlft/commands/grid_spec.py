@@ -69,7 +69,8 @@ class GridSpec:
 def plain_grid(node: Any) -> Any:
     """Return a grid's node with text for every value of an axis, and a mapping for a mere list of overrides.
 
-    YAML reads `seed: {0: [seed=0]}` with a number for a name.
+    YAML reads `seed: {0: [seed=0]}` with a number for a name. `exclude: {method: rl, seed: [1, 2]}` is short for one
+    combination each.
     """
     if not isinstance(node, Mapping):
         return node
@@ -82,7 +83,7 @@ def plain_grid(node: Any) -> Any:
             for axis, values in node["axes"].items()
         }
     if isinstance(node.get("exclude"), list):
-        plain["exclude"] = [_named(out) for out in node["exclude"]]
+        plain["exclude"] = [one for out in node["exclude"] for one in _each(out)]
     if isinstance(node.get("also"), list):
         plain["also"] = [
             {**one, "where": _named(one.get("where"))} if isinstance(one, Mapping) else one for one in node["also"]
@@ -147,6 +148,14 @@ def _matches(cell: Mapping[str, str], values: Mapping[str, str]) -> bool:
 
 def _named(values: Any) -> Any:
     return {str(axis): str(value) for axis, value in values.items()} if isinstance(values, Mapping) else values
+
+
+def _each(values: Any) -> list[Any]:
+    """Return the combinations that a mapping with lists of values stands for."""
+    if not isinstance(values, Mapping):
+        return [values]
+    listed = {axis: told if isinstance(told, list) else [told] for axis, told in values.items()}
+    return [_named(dict(zip(listed, one, strict=True))) for one in itertools.product(*listed.values())]
 
 
 def _brought(told: Any) -> Any:

@@ -74,6 +74,7 @@ def test_an_argument_that_came_later_changes_a_key_where_it_is_used_alone(monkey
 def test_excluded_combinations_are_left_out() -> None:
     found = cells(node(exclude=[{"method": "rl", "seed": 1}, {"method": "zero_shot"}]))
     assert list(found) == ["bc-0", "rl-0", "bc-1"]
+    assert list(cells(node(exclude=[{"method": ["rl", "zero_shot"], "seed": [0, 1]}]))) == ["bc-0", "bc-1"]
 
 
 def test_a_combination_can_have_overrides_that_win_over_those_of_its_values() -> None:
@@ -176,6 +177,7 @@ def test_a_value_may_choose_options_and_bring_its_own_steps() -> None:
         ({"axes": {"method": {"a": {"checkpoint": "oracle", "override": []}}}}, "method.a.override"),
         ({"exclude": [{"methods": "rl"}]}, "got 'methods'; did you mean method"),
         ({"exclude": [{"method": "zeroshot"}]}, "got 'zeroshot'; did you mean zero_shot"),
+        ({"exclude": [{"method": ["bc", "zeroshot"]}]}, "got 'zeroshot'; did you mean zero_shot"),
         ({"exclude": [{"seed": 0}, {"seed": 1}]}, "at least one cell"),
         ({"also": [{"where": {"method": "bx"}, "overrides": []}]}, "grid.also.*got 'bx'; did you mean bc"),
         ({"evaluate": []}, "what is measured"),
