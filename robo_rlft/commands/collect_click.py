@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any, ClassVar
 
 import numpy as np
 from rich.console import Console
@@ -105,7 +106,7 @@ class SimulatedTable:
 
     def __init__(self, env: TabletopEnv) -> None:
         self.env, self.workspace = env, env.workspace
-        self.place = {"task": env.task.name, "split": env.split, "phase": env.phase}
+        self.place: dict[str, Any] = {"task": env.task.name, "split": env.split, "phase": env.phase}
 
     def connect(self) -> None:
         """Do nothing: the environment is connected."""
@@ -134,7 +135,7 @@ class SimulatedTable:
 class LiveTable:
     """Whatever lies before a robot."""
 
-    place = {"task": REAL_TASK, "split": REAL_SPLIT, "phase": REAL_PHASE}  # noqa: RUF012
+    place: ClassVar[dict[str, Any]] = {"task": REAL_TASK, "split": REAL_SPLIT, "phase": REAL_PHASE}
 
     def __init__(
         self, *, driver: RobotDriver, workspace: Workspace, rotations: int, approve: Callable[[str], bool]

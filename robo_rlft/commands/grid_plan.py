@@ -247,8 +247,8 @@ def config_digest(composed: Composed, steps: Mapping[str, str]) -> str:
         composed: The command's config.
         steps: Other steps' folders -> their hashes, which take the folders' place: where they lie does not matter.
     """
-    chosen = composed.values
-    values = {key: v for key, v in chosen.items() if key not in RUN_ONLY and not (key in LATER and v == LATER[key])}
+    later = LATER.get(composed.command, {})
+    values = {k: v for k, v in composed.values.items() if k not in RUN_ONLY and not (k in later and v == later[k])}
     if isinstance(values.get("trainer"), Mapping):
         values["trainer"] = {**values["trainer"], **_ON_PROCESSOR}
     config = _replaced(values, steps)

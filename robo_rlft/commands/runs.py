@@ -29,8 +29,11 @@ FORMAT_VERSION = 1
 RUN_FILE, CONFIG_FILE, LOCK_FILE = "run.json", "config.yaml", "lock"
 # Where a run lies is not part of what it is.
 LOCATION = ("run", "output", "overwrite")
-# Arguments that came after the first runs -> the value with which a command does what it did without them.
-LATER = {"first_scene": 0}
+# Command -> its arguments that came after the first runs -> the value with which it does what it did without them.
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "collect": {"checkpoint": None, "decoding": "sampled", "tries": 1},
+    "evaluate": {"first_scene": 0},
+}
 # Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.
 _ACCELERATOR = "trainer.accelerator: "
 
@@ -195,7 +198,8 @@ def _earlier(folder: Path, command: str, config: Mapping[str, Any]) -> dict[str,
     ways = "run=NAME makes another run, overwrite=true moves this one aside"
     if record.get("command") != command:
         raise RunError(f"{folder} was made by '{record.get('command')}', not by '{command}'; {ways}")
-    before = {**{key: value for key, value in LATER.items() if key in config}, **read_config(folder)}
+    later = {key: value for key, value in LATER.get(command, {}).items() if key in config}
+    before = {**later, **read_config(folder)}
     different = [line for line in differences(before, config) if not line.startswith(_ACCELERATOR)]
     if different:
         lines = "\n  ".join(different)

@@ -38,6 +38,8 @@ _KIND = Kind(
 )
 _WORDS = ("task", "split", "phase")
 _LISTS = ("instructions", "pick_names", "place_names")  # of words, one for each action
+# Of a policy's attempts alone; files without them are older, or a demonstrator's.
+_OF_ATTEMPTS = {"attempt": None, "policy_sha256": None, "script": ()}
 
 
 class EpisodeWriter:
@@ -47,19 +49,22 @@ class EpisodeWriter:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def path(self, *, task: str, split: str, phase: str, seed: int) -> Path:
-        """Return where the episode of this scene belongs; the same scene always has the same name."""
-        name = f"{task}-{split}-{phase}-{seed:010d}.npz"
+    def path(self, *, task: str, split: str, phase: str, seed: int, attempt: int | None = None) -> Path:
+        """Return where the episode of this scene belongs; the same scene, and attempt, always has the same name."""
+        number = "" if attempt is None else f"-{attempt:03d}"
+        name = f"{task}-{split}-{phase}-{seed:010d}{number}.npz"
         if not re.fullmatch(r"[A-Za-z0-9_-]+\.npz", name):
             raise EpisodeError(f"task, split and phase must be plain words, got {task!r}, {split!r}, {phase!r}")
         return self.folder / name
 
     def write(self, episode: Episode) -> Path:
         """Check and write one episode; return its path. An earlier one of the same scene is replaced."""
-        path = self.path(task=episode.task, split=episode.split, phase=episode.phase, seed=episode.seed)
+        place = {name: getattr(episode, name) for name in (*_WORDS, "seed", "attempt")}
+        path = self.path(**place)
         _check(episode, where=f"the episode for {path}")
         arrays = {name: getattr(episode, name) for name in _ARRAYS} | {"height": stored_height(episode.height)}
         meta = {name: getattr(episode, name) for name in (*_WORDS, *_LISTS, "seed", "success", "failure", "rotations")}
+        meta |= {name: v for name, neutral in _OF_ATTEMPTS.items() if (v := getattr(episode, name)) != neutral}
         _KIND.write(path, arrays, meta | {"workspace": asdict(episode.workspace)})
         return path
 
@@ -76,6 +81,8 @@ def read_episode(path: Path) -> Episode:
         values: dict[str, Any] = {**contents.arrays, "height": metres(contents.arrays["height"])}
         values |= {name: meta[name] for name in (*_WORDS, "seed", "success", "failure", "rotations")}
         values |= {name: tuple(meta[name]) for name in _LISTS}
+        values |= {name: meta.get(name, neutral) for name, neutral in _OF_ATTEMPTS.items()}
+        values["script"] = tuple(values["script"])
         episode = Episode(**values, workspace=Workspace(**meta["workspace"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _KIND.broken(path, f"its record lacks or misstates a field ({error})") from error
@@ -118,6 +125,12 @@ def _faults(episode: Episode) -> Iterator[str]:
         words = getattr(episode, name)
         if len(words) != episode.steps or not all(isinstance(word, str) and word for word in words):
             yield f"expected {name} to be a sentence or words for each of {episode.steps} actions, got {words!r}"
+    if not all(isinstance(sentence, str) and sentence for sentence in episode.script):
+        yield f"expected a script of sentences, got {episode.script!r}"
+    if episode.attempt is not None and (type(episode.attempt) is not int or episode.attempt < 0):
+        yield f"expected the number of an attempt, got {episode.attempt!r}"
+    if not isinstance(episode.policy_sha256, str | None):
+        yield f"expected a policy's hash, got {episode.policy_sha256!r}"
     if type(episode.seed) is not int or type(episode.rotations) is not int or episode.rotations < 1:
         yield f"expected a whole seed and at least 1 rotation, got {episode.seed!r} and {episode.rotations!r}"
     known = type(episode.success) is bool and episode.failure in (None, *FAILURES)

@@ -47,11 +47,25 @@ class Episode:
     failure: str | None  # one of FAILURES
     rotations: int  # number of rotation bins
     workspace: Workspace
+    # Of a policy's attempts alone; several of them share a scene.
+    attempt: int | None = None  # which of them this is, from 0
+    policy_sha256: str | None = None  # the file of the policy that acted
+    script: tuple[str, ...] = ()  # all that was to be said, in order; those that were not reached too
 
     @property
     def steps(self) -> int:
         """Number of actions."""
         return len(self.rotation)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that was to be said, as far as it is known, each sentence once."""
+        return self.script or tuple(dict.fromkeys(self.instructions))
+
+    @property
+    def return_(self) -> float:
+        """The sum of the rewards."""
+        return float(self.rewards.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
