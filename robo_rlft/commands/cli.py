@@ -26,6 +26,7 @@ COMMANDS = {
     "collect": "write demonstrations: collect task=T episodes=N demonstrator=oracle",
     "train": "train a policy or an encoder: train algorithm=bc|rloo|clip task=T init=FILE data=DIR",
     "evaluate": "measure success on held-out scenes: evaluate checkpoint=FILE|oracle|zero_shot|random split=S",
+    "label": "ask a person which of two attempts is better: label from=RUN",
     "run": "run a pipeline of the above: run experiment=quickstart",
     "deploy": 'act on sentences through a robot: deploy checkpoint=FILE robot=R instruction="..."',
     "report": "write the HTML report of runs: report from=RUN[,RUN]",

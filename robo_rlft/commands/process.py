@@ -30,7 +30,10 @@ def prepare(values: Mapping[str, Any]) -> None:
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
     """Take SIGTERM for Ctrl-C while the context lasts: whoever moves a robot stops it before the program ends."""
-    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # A shell's background job ignores Ctrl-C; it must end when it is told to all the same.
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler if ctrl_c in (signal.SIG_IGN, None) else ctrl_c
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

@@ -17,11 +17,12 @@ from typing import Any
 
 FORMAT, FORMAT_VERSION = "robo_rlft.labels", 1
 FILE = "labels.jsonl"
-LEFT, RIGHT, SAME, SKIP, SUCCESS, FAILURE = "left", "right", "same", "skip", "success", "failure"
-# Mode -> what may be answered; "skip" is "can't tell".
+LEFT, RIGHT, SAME, SUCCESS, FAILURE = "left", "right", "same", "success", "failure"
+SKIP, DELETED = "skip", "deleted"  # "can't tell"; the person had the films deleted
+# Mode -> what may be answered.
 ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "compare": (LEFT, RIGHT, SAME, SKIP),
-    "success": (SUCCESS, FAILURE, SKIP),
+    "compare": (LEFT, RIGHT, SAME, SKIP, DELETED),
+    "success": (SUCCESS, FAILURE, SKIP, DELETED),
 }
 MIRRORED = {LEFT: RIGHT, RIGHT: LEFT}  # the same answer with the sides changed
 
@@ -55,7 +56,7 @@ class Label:
     @property
     def known(self) -> bool:
         """Whether it says anything of the attempts."""
-        return self.answer != SKIP
+        return self.answer not in (SKIP, DELETED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,171 @@
+"""`robo-rlft label`: ask a person, on a web page, or a simulated one, which of two attempts was better.
+
+Attempts are those that `collect checkpoint=FILE tries=K` recorded. Answers are kept as they come, so the same command
+goes on where it was stopped, however it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+from rich.console import Console
+
+from robo_rlft.apps.label import Films, LabelDesk, PageLabeler
+from robo_rlft.commands.checks import RunArguments, check
+from robo_rlft.commands.label_films import FilmMaker
+from robo_rlft.commands.process import sigterm_as_ctrl_c
+from robo_rlft.commands.report import runs_of
+from robo_rlft.commands.runs import CONFIG_FILE, Run, folder_for, open_run, read_config
+from robo_rlft.config import Composed, ConfigError, UserError, build
+from robo_rlft.data.episodes import read_episode
+from robo_rlft.data.labels import FILE, Label, LabelLog, Question
+from robo_rlft.data.questions import SimulatedLabeler, Summary, pairs, questions
+
+FILMS = "films"
+_WAIT = 0.5  # seconds between two looks at whether the program is to stop
+_LINGER = 1.0  # seconds in which the reply to the last answer reaches the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(RunArguments):
+    """What `label` takes beside its groups; `from` is a word of Python's own."""
+
+    mode: Literal["compare", "success"]
+    questions: PositiveInt
+    repeat_every: NonNegativeInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """The attempts of a run."""
+
+    folder: Path
+    summaries: dict[str, Summary]  # by the names of their files
+    sentences: dict[str, tuple[str, ...]]
+
+
+def check_config(composed: Composed) -> None:
+    """Refuse whatever cannot work, before anything is built."""
+    values = {key: value for key, value in composed.values.items() if key != "from"}
+    check(Composed(**{**vars(composed), "values": values}), Arguments, ("labeler",))
+
+
+def run(composed: Composed, console: Console) -> Path:
+    """Ask until all is answered; return the folder with the labels."""
+    check_config(composed)
+    values = composed.values
+    folders = runs_of(values["from"])
+    if len(folders) != 1:
+        raise UserError(f"from: expected one run, got {len(folders)}")
+    attempts = read_attempts(folder := folders[0])
+    asked = ask_about(attempts, values["mode"], values["questions"], values["seed"], values["repeat_every"])
+    labeler = build(values["labeler"], trust=composed.trust, path="labeler")
+    name = f"label-{folder.name}-{values['mode']}-{composed.choices['labeler']}-seed{values['seed']}"
+    target = folder_for(values, name)
+    config = {**values, "from": str(folder)}
+    with open_run(
+        target, command="label", config=config, overrides=composed.overrides, overwrite=values["overwrite"]
+    ) as opened:
+        if opened.finished:
+            console.print(f"{target} is finished already; overwrite=true asks anew", markup=False)
+            return target
+        with LabelLog(opened.path / FILE, mode=values["mode"], episodes=str(folder)) as log:
+            if isinstance(labeler, SimulatedLabeler):
+                simulate(log, asked, attempts, labeler, seed=values["seed"])
+            else:
+                _serve(composed, opened, console, labeler, log=log, asked=asked, attempts=attempts)
+            labels = log.labels
+    same, repeats = labels.agreement
+    known = sum(label.known for label in labels.labels)
+    opened.notes |= {"labels": len(labels.labels), "known": known, "agreed": same, "repeats": repeats}
+    again = f"; of {repeats} asked again {same} were answered alike" if repeats else ""
+    console.print(f"{len(labels.labels)} answers, {known} of them known, in {target}{again}", markup=False)
+    return target
+
+
+def read_attempts(folder: Path) -> Attempts:
+    """Return what is known of the episodes in a folder.
+
+    Raises:
+        UserError: there is none.
+        EpisodeError: one cannot be read.
+    """
+    summaries, sentences = {}, {}
+    for path in sorted(folder.glob("*.npz")):
+        episode = read_episode(path)
+        summaries[path.name] = Summary.of(path.name, episode)
+        sentences[path.name] = episode.sentences
+    if not summaries:
+        raise UserError(
+            f"from: expected episodes (*.npz) in {folder}, found none; `robo-rlft collect checkpoint=FILE tries=2` "
+            "makes them"
+        )
+    return Attempts(folder=folder, summaries=summaries, sentences=sentences)
+
+
+def ask_about(attempts: Attempts, mode: str, count: int, seed: int, repeat_every: int) -> list[Question]:
+    """Return the questions about attempts.
+
+    Raises:
+        UserError: no two of them are of the same scene.
+    """
+    names = list(attempts.summaries)
+    candidates = pairs(list(attempts.summaries.values())) if mode == "compare" else [(name,) for name in names]
+    if not candidates:
+        raise UserError(
+            f"from: expected several attempts at the same scene in {attempts.folder}, found none; collect them with "
+            "tries=2 or more, or ask for mode=success"
+        )
+    return questions(candidates, count=count, seed=seed, repeat_every=repeat_every)
+
+
+def simulate(
+    log: LabelLog, asked: Sequence[Question], attempts: Attempts, labeler: SimulatedLabeler, *, seed: int
+) -> None:
+    """Answer every question that has no answer yet."""
+    for question in asked:
+        if log.get(question) is None:
+            answer = labeler.answer(question, attempts.summaries, seed=seed)
+            log.add(Label(question=question, answer=answer, labeler="simulated"))
+
+
+def _serve(
+    composed: Composed,
+    opened: Run,
+    console: Console,
+    labeler: PageLabeler,
+    *,
+    log: LabelLog,
+    asked: Sequence[Question],
+    attempts: Attempts,
+) -> None:
+    try:
+        from robo_rlft.apps.label_server import LabelPage
+    except ImportError as error:
+        raise UserError(f"the page needs what `pip install 'robo_rlft[label]'` installs ({error})") from error
+    config = read_config(attempts.folder) if (attempts.folder / CONFIG_FILE).exists() else None
+    maker = FilmMaker(attempts.folder, config=config if config and "task" in config else None, trust=composed.trust)
+    with (
+        sigterm_as_ctrl_c(),
+        closing(maker),
+        closing(Films(opened.path / FILMS, maker)) as films,
+    ):
+        desk = LabelDesk(log=log, questions=asked, sentences=attempts.sentences, films=films)
+        try:
+            page = LabelPage(desk, port=labeler.port)
+        except OSError as error:
+            raise ConfigError(
+                f"labeler.port: 127.0.0.1:{labeler.port} cannot be listened on ({error.strerror}); labeler.port=0 "
+                "takes a free one"
+            ) from error
+        with page:
+            console.print(f"open {page.url} in a browser on this machine; Ctrl-C stops", markup=False)
+            while not desk.wait(_WAIT):
+                pass
+            time.sleep(_LINGER)
