@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from robo_rlft.commands import collect, evaluate, train
+from robo_rlft.commands import collect, evaluate, label, train
 from robo_rlft.commands.robots import robot_problems
 from robo_rlft.config import ConfigError, build, compose, groups
 from robo_rlft.config.compose import root_groups
 from robo_rlft.geometry import Workspace
 
-COMMANDS: dict[str, Any] = {"collect": collect, "evaluate": evaluate, "train": train}
+COMMANDS: dict[str, Any] = {"collect": collect, "evaluate": evaluate, "label": label, "train": train}
 CHOICES = [
     (command, group, option)
     for command in COMMANDS
@@ -23,7 +23,7 @@ CHOICES = [
 SCENES = ("sim_floating",)  # robots that build their scenes anew
 # What has no sensible default.
 NEEDED = {"replay": ["robot.journal=journal.jsonl"], "real_ur": ["robot.host=127.0.0.2"]}
-WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "workspace")
+WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "labeler", "workspace")
 
 
 @pytest.mark.parametrize(("command", "group", "option"), CHOICES)
@@ -77,5 +77,8 @@ def test_every_group_with_options_belongs_to_a_command() -> None:
 def test_options_live_in_a_folder_a_choice() -> None:
     root = Path(__file__).parents[2] / "conf"
     assert sorted(p.stem for p in root.glob("*.yaml")) == sorted(
-        ["calibrate", "collect", "deploy", "doctor", "evaluate", "figure", "loopback", "report", "run", "train"]
+        [
+            *("calibrate", "collect", "deploy", "doctor", "evaluate", "figure", "label", "loopback", "report"),
+            *("run", "train"),
+        ]
     )
