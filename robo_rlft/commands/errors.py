@@ -10,11 +10,12 @@ _KNOWN = frozenset(
         "robo_rlft.algorithms.clip_words.WordsError",
         "robo_rlft.algorithms.rloo.ZeroSuccessError",
         "robo_rlft.data.archive.EpisodeError",
+        "robo_rlft.data.labels.LabelError",
         "robo_rlft.driver.DriverError",
         "robo_rlft.evaluation.files.ResultFileError",
         "robo_rlft.language.instruction.InstructionError",
         "robo_rlft.models.clip_weights.WeightsError",
-        "robo_rlft.policies.io.PolicyFileError",
+        "robo_rlft.models.files.ModuleFileError",
         "robo_rlft.rollout.pool.WorkerError",
         "robo_rlft.tasks.task.TaskError",
     }

@@ -1,6 +1,6 @@
 """How a module remembers what it was built from, so that a file can say it in plain values.
 
-Knows nothing of files: `robo_rlft.policies.io` writes and reads the trees that are made here.
+Knows nothing of files: `robo_rlft.models.files` writes and reads the trees that are made here.
 """
 
 from __future__ import annotations

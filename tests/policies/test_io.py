@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from robo_rlft.config import build
+from robo_rlft.models import files
 from robo_rlft.models.clip import ClipEncoder
-from robo_rlft.policies import io
 from robo_rlft.policies.io import PolicyFileError, load_policy, read_header, save_policy
 from robo_rlft.policies.random import zero_shot_policy
 from tests.policies.fakes import SQUARE, ColorEncoder, scenes
@@ -72,8 +72,8 @@ def test_a_file_says_what_it_is(path: Path) -> None:
 
 def test_numbers_take_half_the_space_only_where_nothing_is_lost() -> None:
     exact, other = torch.tensor([0.5, 1.0]), torch.tensor([0.1, 1.0])
-    assert io._compact(exact).dtype is torch.float16
-    assert io._compact(other).dtype is torch.float32
+    assert files.compact(exact).dtype is torch.float16
+    assert files.compact(other).dtype is torch.float32
 
 
 def test_saving_replaces_the_file_whole_and_leaves_nothing_beside_it(
@@ -84,7 +84,7 @@ def test_saving_replaces_the_file_whole_and_leaves_nothing_beside_it(
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("robo_rlft.policies.io.os.replace", fail)
+    monkeypatch.setattr("robo_rlft.models.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         save_policy(make(seed=9), path, metadata={})
     assert path.read_bytes() == before
