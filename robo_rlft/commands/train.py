@@ -1,7 +1,7 @@
 """`robo-rlft train`: one Lightning run, from initial weights and data to `policy.safetensors`.
 
 The algorithm's node says what is trained: a constructor that asks for a `policy` trains one, one that asks for
-an `encoder` trains that. Everything else is the same Trainer.
+an `encoder` or a `reward` trains that. Everything else is the same Trainer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer
 from pydantic import PositiveInt
 from rich.console import Console
 
+from robo_rlft.algorithms.reward_model import RewardModel
 from robo_rlft.commands.checkpoints import AtomicCheckpointIO, KeepLast, last_checkpoint
 from robo_rlft.commands.checks import Phase, RunArguments, check
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
@@ -125,7 +126,10 @@ def check_config(composed: Composed) -> None:
         and values["words"] is None
         and not trains_policy(values["algorithm"], composed.trust)
     ):
-        raise ConfigError("init: an encoder is trained from its own start; leave init= out, or teach it words=FILE")
+        raise ConfigError(
+            "init: an encoder or a reward is trained from its own start; leave init= out, or teach an encoder "
+            "words=FILE"
+        )
     if (values["split"], values["phase"]) != ("seen", "train") and not values["allow_leak"]:
         raise ConfigError(
             f"training may see split=seen phase=train only, got split={values['split']} phase={values['phase']}; "
@@ -184,6 +188,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         workers=int(values["workers"]),
     )
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
+    provided |= {"workspace": workspace, "seed": context.seed}
     module = build(algorithm, trust=trust, path="algorithm", **provided)
     datamodule = build(data or {}, trust=trust, path="algorithm.data", **provided)
     # Before there is a trainer, whose loggers write files: data that cannot be read ends it here.
@@ -233,6 +238,8 @@ def _save(composed: Composed, opened: Run, parts: Parts) -> Path:
     if trains_policy(composed.values["algorithm"], composed.trust):
         path = opened.path / "policy.safetensors"
         save_policy(trained.policy, path, metadata=metadata)
+    elif isinstance(trained, RewardModel):
+        path = trained.save(opened.path, metadata={**metadata, "figures": metrics})
     else:
         path = opened.path / "encoder.safetensors"
         trained.encoder.save(path, metadata={**metadata, "figures": metrics})

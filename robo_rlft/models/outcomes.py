@@ -18,20 +18,28 @@ HEIGHT_SCALE = 0.1  # metres; heights of a table scene become of order 1
 MAPS = 6  # at full resolution: of each picture the cosines with both phrases, and the height
 
 
-def outcome_maps(first: Tensor, last: Tensor, phrases: Tensor, heights: Tensor) -> Tensor:
-    """Return what a judge sees, (B, MAPS, H, W).
-
-    Colours reach it through the cosines alone, so that what it learns in some colours holds in others.
+def cosine_maps(first: Tensor, last: Tensor, phrases: Tensor) -> Tensor:
+    """Return the cosines of both phrases in the first picture, then in the last, (B, 4, h, w).
 
     Args:
         first: (B, D, h, w), the dense features of the picture before the first action.
         last: (B, D, h, w), of the one after the last.
         phrases: (B, 2, D), what to pick and where to place it.
+    """
+    return torch.cat([similarity(first, phrases), similarity(last, phrases)], dim=1)
+
+
+def outcome_maps(cosines: Tensor, heights: Tensor) -> Tensor:
+    """Return what a judge sees, (B, MAPS, H, W).
+
+    Colours reach it through the cosines alone, so that what it learns in some colours holds in others.
+
+    Args:
+        cosines: (B, 4, h, w), of `cosine_maps`.
         heights: (B, 2, H, W), metres, of both pictures.
     """
     shape = (heights.shape[-2], heights.shape[-1])
-    cosines = [upsample(similarity(dense, phrases), shape) for dense in (first, last)]
-    return torch.cat([*cosines, heights / HEIGHT_SCALE], dim=1)
+    return torch.cat([upsample(cosines, shape), heights / HEIGHT_SCALE], dim=1)
 
 
 def turned(maps: Tensor, angle: Tensor, shift: Tensor) -> Tensor:

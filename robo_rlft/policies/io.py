@@ -35,9 +35,10 @@ class PolicyFileError(ModuleFileError):
 def _add_picture(header: dict[str, Any]) -> None:
     """Say what our policies saw before files said it (format_version 1)."""
     tree = header.get("tree")
-    if header["format_version"] < 2 and isinstance(tree, dict) and isinstance(tree.get("args"), dict):
-        if tree.get("class") in _OLD_POLICIES:
-            tree["args"].setdefault("picture", "rgbd")
+    if not isinstance(tree, dict) or header["format_version"] >= 2 or tree.get("class") not in _OLD_POLICIES:
+        return
+    if isinstance(tree.get("args"), dict):
+        tree["args"].setdefault("picture", "rgbd")
 
 
 _KIND: Final = ModuleKind(
