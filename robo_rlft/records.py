@@ -248,3 +248,19 @@ class Reward(Protocol):
             observation: what was seen before the action; None where nobody looked.
             final: what was seen after it, likewise.
         """
+
+
+@runtime_checkable
+class OutcomeReward(Protocol):
+    """Turns whole attempts into named terms, from what was seen; paid at the end of an episode, and nothing before."""
+
+    def outcomes(
+        self, *, first: Observation, last: Observation, scripts: Sequence[tuple[str, ...]]
+    ) -> dict[str, Tensor]:
+        """Return named terms, float32 (N,) each; the reward is their sum.
+
+        Args:
+            first: (N,), what was seen before the first action.
+            last: (N,), and after the last.
+            scripts: N; all that was to be said of each.
+        """

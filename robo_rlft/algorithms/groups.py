@@ -6,7 +6,7 @@ Knows rollouts and credit, nothing of losses or of how rollouts are made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -39,6 +39,7 @@ class RolloutStats:
     success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
     mixed_groups: float  # share of groups whose K values are not all equal
     groups: int  # scenes, or visited states with credit "state"
+    terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
 
 
 def rewards(rollout: Rollout) -> Rewards:

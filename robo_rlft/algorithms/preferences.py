@@ -45,11 +45,3 @@ def normalised(rewards: Tensor) -> tuple[Tensor, Tensor]:
     """
     deviation = rewards.std(dim=1, correction=0)
     return rewards.mean(dim=1), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
-
-
-def pessimistic(rewards: Tensor, *, pessimism: float, limit: float) -> Tensor:
-    """Return what an ensemble (M, N) pays, (N,): its mean less `pessimism` times its deviation, within +-`limit`.
-
-    Where members disagree, attempts lie off what was compared, and their rewards are guesses.
-    """
-    return (rewards.mean(dim=0) - pessimism * rewards.std(dim=0, correction=0)).clamp(-limit, limit)

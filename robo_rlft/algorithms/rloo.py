@@ -147,6 +147,7 @@ class Rloo(LightningModule):
             "rollout/groups": float(stats.groups),
             # What the rollouts of this row cost is in: it is the budget spent, not what the policy learned from.
             "charts/environment_steps": float(self.environment_steps),
+            **{f"reward/{name}": value for name, value in stats.terms.items()},
         }
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
 

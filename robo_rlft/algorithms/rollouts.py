@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from robo_rlft.algorithms.credit import Credit
 from robo_rlft.algorithms.groups import GroupBatch, RolloutStats, fold, joined, mixed_groups, rewards, summarise
+from robo_rlft.algorithms.paying import paid_at_the_end
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.decisions import FOLDER, paid_decisions, write_decisions
 from robo_rlft.rollout.collect import Rollout, collect
@@ -67,6 +68,11 @@ class RolloutData(LightningDataModule):
                 f"max_resample of at least 0, got {scenes}, {minibatch_scenes}, {update_epochs}, {samples} and "
                 f"{max_resample}"
             )
+        if context.reward is not None and credit == "state":
+            raise ValueError(
+                "credit: a reward that is paid at the end of an episode says nothing of single decisions; expected "
+                "algorithm.data.credit=episode or to_go, got state"
+            )
         self.context = context
         self.scenes = scenes
         self.samples = samples
@@ -106,6 +112,16 @@ class RolloutData(LightningDataModule):
     def _make_cuts(self, iteration: int) -> list[_Cut]:
         rollouts = self._roll_out(iteration)
         self.stats = summarise(rollouts, self.credit)
+        if self.context.reward is not None:
+            episodes = [paid_at_the_end(rollout, self.context.reward) for rollout in rollouts]
+            rollouts = [one.rollout for one in episodes]
+            terms = {name: torch.cat([one.terms[name] for one in episodes]) for name in episodes[0].terms}
+            # How well it went is the task's to say, where it can; what is learned from are groups as they were paid.
+            self.stats = replace(
+                self.stats,
+                mixed_groups=summarise(rollouts, self.credit).mixed_groups,
+                terms={name: value.mean().item() for name, value in terms.items()},
+            )
         if self.record:
             rotations = int(self.context.policy.rotations)  # type: ignore[attr-defined]  # not of the Protocol
             paid = paid_decisions(rollouts, workspace=self.context.workspace, rotations=rotations, iteration=iteration)
@@ -145,11 +161,12 @@ class RolloutData(LightningDataModule):
                     samples=self.samples,
                     generator=generator,
                     branch=branch if self.credit == "state" else None,
+                    final_pictures=self.context.reward is not None,
                 )
             )
             start += wanted
             wanted = int((~mixed_groups(rewards(rollouts[-1]), self.credit).any(dim=0)).sum())
-            if wanted == 0:
+            if wanted == 0 or self.context.reward is not None:  # such a reward seldom says twice the same
                 break
         return rollouts
 

@@ -34,6 +34,7 @@ from robo_rlft.config.nodes import TARGET, parameters_of
 from robo_rlft.data.context import TrainContext
 from robo_rlft.evaluation.files import write_json
 from robo_rlft.policies.io import load_policy, save_policy
+from robo_rlft.records import OutcomeReward
 
 DATA = "data"  # the part of the algorithm's node that is not its constructor's
 FORMAT, FORMAT_VERSION = "robo_rlft.training", 1
@@ -186,6 +187,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         run_dir=opened.path,
         seed=int(values["seed"]),
         workers=int(values["workers"]),
+        reward=_outcome_reward(composed),
     )
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     provided |= {"workspace": workspace, "seed": context.seed}
@@ -194,6 +196,12 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     # Before there is a trainer, whose loggers write files: data that cannot be read ends it here.
     datamodule.setup("fit")
     return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
+
+
+def _outcome_reward(composed: Composed) -> OutcomeReward | None:
+    """Return the reward that pays at the end of an episode; None where the environments pay."""
+    reward = build(composed.values["reward"], trust=composed.trust, path="reward")
+    return reward if isinstance(reward, OutcomeReward) else None
 
 
 def _trainer(composed: Composed, opened: Run, console: Console) -> Trainer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robo_rlft.geometry import Workspace
-from robo_rlft.records import LearningPolicy
+from robo_rlft.records import LearningPolicy, OutcomeReward
 
 if TYPE_CHECKING:
     from robo_rlft.env import TabletopEnv
@@ -25,3 +25,4 @@ class TrainContext:
     run_dir: Path
     seed: int
     workers: int  # processes that step environments; 0 steps them in this one
+    reward: OutcomeReward | None = None  # pays at the end of an episode, instead of what the environments pay

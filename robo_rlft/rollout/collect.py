@@ -32,6 +32,7 @@ class Rollout:
     samples: int  # K
     branched: bool  # the K rows of a scene share their state, and so their picture, at every step
     starts: tuple[EnvState, ...]  # (G,)
+    finals: Observation | None = None  # (N,), what was seen after each episode's end; None where nobody asked
 
     def sharing(self, step: int) -> int:
         """Return how many adjacent rows share a picture at a step: K or 1."""
@@ -51,6 +52,7 @@ def collect(
     samples: int,
     generator: torch.Generator,
     branch: np.random.Generator | None = None,
+    final_pictures: bool = False,
 ) -> Rollout:
     """Roll out `samples` episodes of each scene, or as many decisions in each state, sampled from the policy.
 
@@ -66,6 +68,7 @@ def collect(
         samples: K.
         generator: of the actions.
         branch: draws the outcomes to go on from.
+        final_pictures: look at every episode's end too.
     """
     starts = pool.reset(seeds)
     rows = torch.arange(len(seeds)).repeat_interleave(samples)
@@ -79,7 +82,8 @@ def collect(
         decision = _decide(policy, seen, encoded, samples=share, generator=generator)
         encodings.append(encoded)
         now = [states[i] for i in live]
-        outcomes = dict(zip(live, pool.step(now, decision.action, pictures=branch is None), strict=True))
+        done = pool.step(now, decision.action, pictures=branch is None, final_pictures=final_pictures)
+        outcomes = dict(zip(live, done, strict=True))
         steps.append(_transition(stack(pictures), decision, outcomes, rows))
         for i, outcome in outcomes.items():
             states[i] = outcome.state
@@ -95,6 +99,7 @@ def collect(
         samples=samples,
         branched=branch is not None,
         starts=tuple(start.state for start in starts),
+        finals=stack(pictures) if final_pictures else None,
     )
 
 

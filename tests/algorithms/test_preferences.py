@@ -15,7 +15,6 @@ from robo_rlft.algorithms.preferences import (
     comparison_log_probs,
     comparison_loss,
     normalised,
-    pessimistic,
 )
 
 
@@ -57,9 +56,3 @@ def test_each_member_is_brought_to_mean_zero_and_deviation_one() -> None:
     scaled = (rewards - mean[:, None]) / deviation[:, None]
     torch.testing.assert_close(scaled.mean(dim=1), torch.zeros(2))
     torch.testing.assert_close(scaled.std(dim=1, correction=0), torch.tensor([1.0, 0.0]))
-
-
-def test_disagreement_costs_and_pay_is_bounded() -> None:
-    rewards = torch.tensor([[1.0, 9.0, -9.0], [3.0, 9.0, -9.0]])
-    # Mean 2, deviation 1; the others agree, beyond the limit.
-    torch.testing.assert_close(pessimistic(rewards, pessimism=1.0, limit=3.0), torch.tensor([1.0, 3.0, -3.0]))

@@ -22,7 +22,12 @@ CHOICES = [
 ]
 SCENES = ("sim_floating",)  # robots that build their scenes anew
 # What has no sensible default.
-NEEDED = {"replay": ["robot.journal=journal.jsonl"], "real_ur": ["robot.host=127.0.0.2"]}
+NEEDED = {
+    "replay": ["robot.journal=journal.jsonl"],
+    "real_ur": ["robot.host=127.0.0.2"],
+    "preference": ["reward.model=reward.safetensors"],
+    "success": ["reward.model=reward.safetensors"],
+}
 WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "labeler", "workspace")
 
 
@@ -54,7 +59,7 @@ def test_a_robot_and_a_camera_fit_their_constructors(robot: str, camera: str) ->
 )
 def test_an_option_is_built(group: str, option: str) -> None:
     command = next(c for c, g, _ in CHOICES if g == group)
-    node = compose(command, [f"{group}={option}"]).values[group]
+    node = compose(command, [f"{group}={option}", *NEEDED.get(option, ())]).values[group]
     built = build(node, path=group, workspace=Workspace(), rotations=4)
     assert f"{type(built).__module__}.{type(built).__qualname__}" == node["_target_"]
     if hasattr(built, "close"):
