@@ -7,6 +7,8 @@ and neither with nu sqrt(e^a e^b). Divided by sqrt(e^a e^b), with the gap d = a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -45,3 +47,25 @@ def normalised(rewards: Tensor) -> tuple[Tensor, Tensor]:
     """
     deviation = rewards.std(dim=1, correction=0)
     return rewards.mean(dim=1), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How sure a reward is of its order, and how often it is right, in equal shares of the pairs."""
+
+    confidence: tuple[float, ...]  # the mean probability of the order that it tells, ties left out
+    accuracy: tuple[float, ...]
+    pairs: tuple[int, ...]
+
+
+def calibration(gap: Tensor, true_gap: Tensor, *, shares: int = 5) -> Calibration:
+    """Compare what the rewards' gaps (N,) promise with the true order, from the smallest margins to the largest."""
+    told = true_gap != 0
+    margin, order = gap[told].abs().sort()
+    right = (gap[told].sign() == true_gap[told].sign()).double()[order]
+    parts = [(m, r) for m, r in zip(margin.tensor_split(shares), right.tensor_split(shares), strict=True) if len(m)]
+    return Calibration(
+        confidence=tuple(float(m.sigmoid().mean()) for m, _ in parts),
+        accuracy=tuple(float(r.mean()) for _, r in parts),
+        pairs=tuple(len(m) for m, _ in parts),
+    )

@@ -18,9 +18,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from robo_rlft.algorithms.preferences import comparison_log_probs, normalised
+from robo_rlft.algorithms.preferences import accuracy, calibration, comparison_log_probs, normalised
 from robo_rlft.algorithms.schedules import with_warmup_cosine
-from robo_rlft.data.comparisons import ComparisonData, LabelBatch
+from robo_rlft.data.comparisons import ComparisonData, LabelBatch, TruePairs
 from robo_rlft.models.outcomes import outcome_maps, turned
 from robo_rlft.rewards.learned import Judged, LearnedReward, save_reward
 
@@ -70,6 +70,7 @@ class RewardModel(LightningModule):
         self._judged: Judged | None = None
         self._rows: list[Tensor] = []  # of each attempt
         self._weights = torch.ones(0, 0)  # (M, labels)
+        self.figures: dict[str, Any] = {}  # what the test pairs come to
 
     def on_fit_start(self) -> None:
         """Look at every attempt once: the encoder is frozen."""
@@ -138,11 +139,31 @@ class RewardModel(LightningModule):
                 everyone = torch.split(torch.arange(len(self._rows)), _AT_ONCE)
                 values = torch.cat([self._values(some) for some in everyone], dim=1)
             self.reward.mean, self.reward.deviation = normalised(values)
+        test = self._data().test
+        if test is not None:
+            self.figures = self._measure(test)
+
+    @torch.no_grad()
+    def _measure(self, test: TruePairs) -> dict[str, Any]:
+        """Return how often the ensemble's mean puts the pairs in order, and how sure it is of it."""
+        attempts = test.attempts
+        values = []
+        for some in torch.split(torch.arange(len(attempts.scripts)), _AT_ONCE):
+            seen = self.reward.see(attempts.first[some]), self.reward.see(attempts.last[some])
+            values.append(self.reward.raw(self.reward.judged(*seen, [attempts.scripts[int(i)] for i in some])).mean(0))
+        reward = torch.cat(values).double()
+        gap = reward[test.left] - reward[test.right]
+        sure = calibration(gap, test.gap)
+        return {
+            "test/accuracy": float(accuracy(gap, test.gap)),
+            "test/pairs": len(test.gap),
+            "test/calibration": vars(sure),
+        }
 
     def save(self, folder: Path, *, metadata: Mapping[str, Any]) -> Path:
         """Write what was trained into a folder; return its file."""
         path = folder / "reward.safetensors"
-        save_reward(self.reward, path, metadata=metadata)
+        save_reward(self.reward, path, metadata={**metadata, "measured": self.figures})
         return path
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -260,6 +260,7 @@ def _save(composed: Composed, opened: Run, parts: Parts) -> Path:
             "steps": parts.trainer.global_step,
             "epochs": parts.trainer.current_epoch,
             "metrics": {key: value for key, value in sorted(metrics.items()) if value == value},
+            **({"measured": trained.figures} if isinstance(trained, RewardModel) and trained.figures else {}),
             "result": path.name,
         },
     )

@@ -5,7 +5,8 @@ Knows labels and episodes on disk, nothing of losses or networks. Axis letters: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from robo_rlft.data.batches import StepSampler
 from robo_rlft.data.context import TrainContext
-from robo_rlft.data.episodes import read_episode
+from robo_rlft.data.episodes import iterate_episodes, read_episode
 from robo_rlft.data.labels import FAILURE, LEFT, RIGHT, SAME, SUCCESS, Label, LabelError, Labels, read_labels
 from robo_rlft.records import Observation, TensorRecord, stack
 from robo_rlft.rollout.episode import Episode
@@ -64,6 +65,16 @@ def picture(episode: Episode, time: int) -> Observation:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TruePairs:
+    """Attempts that nobody labelled, and pairs of them whose true returns differ."""
+
+    attempts: Attempts
+    left: Tensor  # int64 (P,)
+    right: Tensor  # int64 (P,)
+    gap: Tensor  # float64 (P,), the left one's return less the right one's
+
+
 class ComparisonData(LightningDataModule):
     """Labels of one run of `robo-rlft label`; "can't tell" is left out.
 
@@ -73,6 +84,8 @@ class ComparisonData(LightningDataModule):
         steps_per_epoch: steps between two validations.
         val_share: share of the labels that is held out to choose the weights by; those of a scene go together.
         labels: how many to use, the first ones; None uses all.
+        test: a run of other attempts, whose true returns tell how often the reward puts two of a scene in order.
+        test_pairs: so many pairs of differing return at most, of scenes in turn.
     """
 
     def __init__(
@@ -83,6 +96,8 @@ class ComparisonData(LightningDataModule):
         steps_per_epoch: int = 25,
         val_share: float = 0.1,
         labels: int | None = None,
+        test: Path | None = None,
+        test_pairs: int = 500,
     ) -> None:
         super().__init__()
         if batch_size < 1 or steps_per_epoch < 1 or not 0.0 <= val_share < 1.0 or (labels is not None and labels < 2):
@@ -93,6 +108,8 @@ class ComparisonData(LightningDataModule):
         self.context = context
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.val_share, self.count = val_share, labels
+        self.test_dir, self.test_pairs = test, test_pairs
+        self.test: TruePairs | None = None
         self.mode = ""
         self.attempts: Attempts | None = None
         self._train: LabelBatch | None = None
@@ -121,6 +138,8 @@ class ComparisonData(LightningDataModule):
         held = held_out(known, episodes, names, share=self.val_share, seed=self.context.seed)
         self._train = _batch(known, names, ~held)
         self._val = _batch(known, names, held) if held.any() else None
+        if self.test_dir is not None:
+            self.test = read_true_pairs(Path(self.test_dir), most=self.test_pairs, apart_from=scenes_of(episodes))
 
     @property
     def size(self) -> int:
@@ -158,6 +177,44 @@ def episodes_folder(labels: Labels, told_in: Path) -> Path:
     raise LabelError(
         f"{told_in}: expected the attempts that were labelled in {' or '.join(map(str, places))}, found no such folder"
     )
+
+
+def scenes_of(episodes: Sequence[Episode]) -> set[tuple[str, str, str, int]]:
+    """Return which scenes the episodes are of."""
+    return {(e.task, e.split, e.phase, e.seed) for e in episodes}
+
+
+def read_true_pairs(folder: Path, *, most: int, apart_from: Collection[tuple[str, str, str, int]]) -> TruePairs:
+    """Return pairs of attempts at the same scene whose returns differ, one of each scene before a second of any.
+
+    Raises:
+        LabelError: there is none, or a scene of it was learned from.
+    """
+    episodes = list(iterate_episodes(folder))
+    if not scenes_of(episodes).isdisjoint(apart_from):
+        raise LabelError(
+            f"{folder}: expected other scenes than those that are learned from; collect with another seed="
+        )
+    of: dict[tuple[str, str, str, int], list[int]] = {}
+    for i, e in enumerate(episodes):
+        of.setdefault((e.task, e.split, e.phase, e.seed), []).append(i)
+    differing = [
+        [pair for pair in itertools.combinations(some, 2) if _gap(episodes, pair) != 0.0] for some in of.values()
+    ]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*differing))
+    pairs = [pair for pair in turns if pair is not None][:most]
+    if not pairs:
+        raise LabelError(f"{folder}: expected attempts at the same scene whose returns differ, found none")
+    return TruePairs(
+        attempts=Attempts.of(episodes),
+        left=torch.tensor([pair[0] for pair in pairs]),
+        right=torch.tensor([pair[1] for pair in pairs]),
+        gap=torch.tensor([_gap(episodes, pair) for pair in pairs], dtype=torch.float64),
+    )
+
+
+def _gap(episodes: Sequence[Episode], pair: tuple[int, int]) -> float:
+    return round(episodes[pair[0]].return_ - episodes[pair[1]].return_, 6)
 
 
 def held_out(

@@ -12,6 +12,7 @@ from robo_rlft.algorithms.preferences import (
     SAME,
     WORSE,
     accuracy,
+    calibration,
     comparison_log_probs,
     comparison_loss,
     normalised,
@@ -56,3 +57,12 @@ def test_each_member_is_brought_to_mean_zero_and_deviation_one() -> None:
     scaled = (rewards - mean[:, None]) / deviation[:, None]
     torch.testing.assert_close(scaled.mean(dim=1), torch.zeros(2))
     torch.testing.assert_close(scaled.std(dim=1, correction=0), torch.tensor([1.0, 0.0]))
+
+
+def test_calibration_goes_from_the_smallest_margins_to_the_largest() -> None:
+    gap = torch.tensor([3.0, -0.2, 0.1, -2.0, 9.0])
+    found = calibration(gap, torch.tensor([1.0, 1.0, 1.0, -1.0, 0.0]), shares=2)  # the last pair is equal
+    # Margins 0.1 (right) and 0.2 (wrong), then 2 and 3 (both right).
+    assert (found.accuracy, found.pairs) == ((0.5, 1.0), (2, 2))
+    half = [torch.tensor(pair).sigmoid().mean().item() for pair in ([0.1, 0.2], [2.0, 3.0])]
+    assert found.confidence == pytest.approx(half)

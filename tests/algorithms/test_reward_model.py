@@ -54,7 +54,7 @@ class Toy(ComparisonData):
             ),
             scripts=((SENTENCE,),) * COUNT,
         )
-        self.mode = mode
+        self.mode, self.test = mode, None
         good = torch.arange(COUNT) < COUNT // 2
         pairs = torch.randint(COUNT, (60, 2), generator=generator)
         left, right = pairs.unbind(1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from robo_rlft.data.comparisons import Attempts, ComparisonData, LabelBatch, held_out
+from robo_rlft.data.comparisons import Attempts, ComparisonData, LabelBatch, held_out, read_true_pairs
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.episodes import EpisodeWriter
 from robo_rlft.data.labels import Label, LabelError, LabelLog, Question
@@ -119,3 +119,24 @@ def test_attempts_show_the_first_and_the_last_picture() -> None:
     np.testing.assert_array_equal(made.first.color[0].permute(1, 2, 0), episode.color[0])
     np.testing.assert_array_equal(made.last.height[0], episode.height[-1])
     assert torch.equal(made.last[0].height, made.last.height[0])
+
+
+def test_true_pairs_differ_and_come_from_every_scene_before_any_twice(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path)
+    worth = {0: (0.0, 1.0, 0.5), 1: (1.0, 1.0, 0.0), 2: (0.5, 0.5, 0.5)}
+    for scene, returns in worth.items():
+        for attempt, value in enumerate(returns):
+            rewards = np.array([0.0, value], dtype=np.float32)
+            writer.write(replace(make_episode(seed=scene), attempt=attempt, rewards=rewards))
+    found = read_true_pairs(tmp_path, most=4, apart_from=set())
+    pairs = list(zip(found.left.tolist(), found.right.tolist(), found.gap.tolist(), strict=True))
+    assert pairs == [(0, 1, -1.0), (3, 5, 1.0), (0, 2, -0.5), (4, 5, 1.0)]
+    with pytest.raises(LabelError, match="other scenes"):
+        read_true_pairs(tmp_path, most=4, apart_from={("put_block_in_bowl", "seen", "train", 1)})
+
+
+def test_attempts_that_are_all_worth_the_same_tell_nothing(tmp_path: Path) -> None:
+    for attempt in range(2):
+        EpisodeWriter(tmp_path).write(replace(make_episode(seed=0), attempt=attempt))
+    with pytest.raises(LabelError, match="whose returns differ, found none"):
+        read_true_pairs(tmp_path, most=4, apart_from=set())
