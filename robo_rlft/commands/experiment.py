@@ -21,7 +21,7 @@ from robo_rlft.config.compose import quoted, root_keys
 from robo_rlft.config.errors import did_you_mean
 
 EVALUATE = "evaluate"  # the step name that overrides of every evaluation go by
-STEP_COMMANDS = ("collect", "train", "evaluate")
+STEP_COMMANDS = ("collect", "label", "train", "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +160,22 @@ def jobs(
             if composed.trust:
                 raise ConfigError("trust is for the command line alone; a file cannot allow classes by itself")
             refuse_real(composed, where="experiments")
+            refuse_people(composed)
         except ConfigError as error:
             raise ConfigError(f"step {name}: {error}") from error
         made.append(Job(name=name, folder=folder / name, composed=composed))
     return made
+
+
+def refuse_people(composed: Composed) -> None:
+    """Refuse a step that waits for a person: nobody sits before an experiment.
+
+    Raises:
+        ConfigError: for labels or demonstrations of a person's.
+    """
+    for command, group, option in (("label", "labeler", "page"), ("collect", "demonstrator", "click")):
+        if composed.command == command and composed.choices.get(group) == option:
+            raise ConfigError(f"{group}: {option} waits for a person, for whom an experiment cannot; choose another")
 
 
 def evaluation_folder(folder: Path, method: str, split: str) -> Path:

@@ -21,6 +21,7 @@ from robo_rlft.commands.experiment import (
     check_known,
     for_step,
     referenced,
+    refuse_people,
     with_folders,
 )
 from robo_rlft.commands.grid_spec import AxisValue, GridSpec, Measure
@@ -169,6 +170,7 @@ class _Planner:
             if composed.trust:
                 raise ConfigError("trust is for the command line alone; a file cannot allow classes by itself")
             refuse_real(composed, where="experiments")
+            refuse_people(composed)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
         digest = config_digest(composed, {str(job.folder): job.digest for job in needed.values()})

@@ -100,7 +100,10 @@ def test_an_override_that_no_step_may_have_is_refused(overrides: list[str], mess
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": [{"name": "a", "command": "deploy"}]}, "expected one of collect, train, evaluate, got 'deploy'"),
+        (
+            {"steps": [{"name": "a", "command": "deploy"}]},
+            "expected one of collect, label, train, evaluate, got 'deploy'",
+        ),
         ({"steps": [STEPS[0], STEPS[0]]}, "a plain name of its own"),
         ({"steps": [{"name": "evaluate", "command": "collect"}]}, "a plain name of its own"),
         ({"steps": [{"command": "collect"}]}, "experiment.steps.0.name"),
@@ -111,6 +114,20 @@ def test_an_override_that_no_step_may_have_is_refused(overrides: list[str], mess
 def test_an_experiment_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_experiment({"steps": STEPS, "table": TABLE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"command": "label", "overrides": ["from={demonstrations}"]}, "labeler: page waits for a person"),
+        ({"command": "collect", "overrides": ["demonstrator=click"]}, "demonstrator: click waits for a person"),
+    ],
+)
+def test_no_step_waits_for_a_person(step: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        composed([], steps=[*STEPS, {"name": "ask", **step}])
+    told = {"command": "label", "overrides": ["from={demonstrations}", "labeler=simulated"]}
+    assert composed([], steps=[*STEPS, {"name": "ask", **told}])["ask"]["from"] == "/tmp/a b/demonstrations"
 
 
 def test_a_step_that_names_no_step_is_refused() -> None:
