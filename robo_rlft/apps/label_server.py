@@ -118,22 +118,7 @@ def make_app(desk: LabelDesk, *, token: str, port: int) -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
-    @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> Response:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"][1:])
-        return JSONResponse({"error": f"{where or 'body'}: {error.errors()[0]['msg']}"}, status_code=400)
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        return JSONResponse({"error": str(error.detail)}, status_code=error.status_code)
-
-    @app.exception_handler(NotAsked)
-    async def not_asked(request: Request, error: NotAsked) -> Response:
-        return JSONResponse({"error": str(error), **desk.state()}, status_code=409)
-
-    @app.exception_handler(OSError)
-    async def not_kept(request: Request, error: OSError) -> Response:
-        return JSONResponse({"error": f"This answer could not be kept: {error}"}, status_code=507)
+    _explain_errors(app, desk)
 
     @app.get("/{given}/")
     def page(given: str) -> Response:
@@ -164,6 +149,27 @@ def make_app(desk: LabelDesk, *, token: str, port: int) -> FastAPI:
         return desk.state()
 
     return app
+
+
+def _explain_errors(app: FastAPI, desk: LabelDesk) -> None:
+    """Have the page told what was wrong with what it sent."""
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"][1:])
+        return JSONResponse({"error": f"{where or 'body'}: {error.errors()[0]['msg']}"}, status_code=400)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": str(error.detail)}, status_code=error.status_code)
+
+    @app.exception_handler(NotAsked)
+    async def not_asked(request: Request, error: NotAsked) -> Response:
+        return JSONResponse({"error": str(error), **desk.state()}, status_code=409)
+
+    @app.exception_handler(OSError)
+    async def not_kept(request: Request, error: OSError) -> Response:
+        return JSONResponse({"error": f"This answer could not be kept: {error}"}, status_code=507)
 
 
 def _refusal(request: Request, *, token: str, hosts: set[str]) -> int:
