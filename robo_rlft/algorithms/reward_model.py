@@ -25,6 +25,7 @@ from robo_rlft.models.outcomes import outcome_maps, turned
 from robo_rlft.rewards.learned import Judged, LearnedReward, save_reward
 
 _AT_ONCE = 32  # attempts that are seen at a time when all are
+_WOBBLE = 0.3  # radians, the most that an attempt is turned beside half a turn
 
 
 class RewardModel(LightningModule):
@@ -41,7 +42,8 @@ class RewardModel(LightningModule):
         max_steps: gradient steps; the learning rate falls to zero over them along a cosine.
         warmup_steps: steps over which the rate rises linearly.
         max_grad_norm: gradients are scaled down to this norm.
-        turn: turn and shift attempts at random in the plane of the table, both pictures alike.
+        turn: turn attempts by half a turn or not, and a little, and shift them, at random, both pictures alike. Not by
+            any angle: on a table twice as long as wide that would turn what matters out of the picture.
         max_shift: largest shift as a share of the grid's rows and columns.
         seed: of the members' resampling and of the turns.
     """
@@ -56,7 +58,7 @@ class RewardModel(LightningModule):
         warmup_steps: int = 20,
         max_grad_norm: float = 1.0,
         turn: bool = True,
-        max_shift: float = 0.1,
+        max_shift: float = 0.05,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -138,26 +140,30 @@ class RewardModel(LightningModule):
             with torch.no_grad():
                 everyone = torch.split(torch.arange(len(self._rows)), _AT_ONCE)
                 values = torch.cat([self._values(some) for some in everyone], dim=1)
-            self.reward.mean, self.reward.deviation = normalised(values)
+            mean, deviation = normalised(values)
+            # Of the ensemble's mean, too: members that disagree would leave it less than 1.
+            together = ((values - mean[:, None]) / deviation[:, None]).mean(dim=0).std(correction=0)
+            self.reward.mean = mean
+            self.reward.deviation = deviation * (together if float(together) > 1e-6 else 1.0)
         test = self._data().test
         if test is not None:
             self.figures = self._measure(test)
 
     @torch.no_grad()
     def _measure(self, test: TruePairs) -> dict[str, Any]:
-        """Return how often the ensemble's mean puts the pairs in order, and how sure it is of it."""
+        """Return how often the ensemble's mean puts the pairs in order, and how sure the members are of theirs."""
         attempts = test.attempts
-        values = []
+        parts = []
         for some in torch.split(torch.arange(len(attempts.scripts)), _AT_ONCE):
             seen = self.reward.see(attempts.first[some]), self.reward.see(attempts.last[some])
-            values.append(self.reward.raw(self.reward.judged(*seen, [attempts.scripts[int(i)] for i in some])).mean(0))
-        reward = torch.cat(values).double()
-        gap = reward[test.left] - reward[test.right]
-        sure = calibration(gap, test.gap)
+            parts.append(self.reward.raw(self.reward.judged(*seen, [attempts.scripts[int(i)] for i in some])))
+        raw = torch.cat(parts, dim=1).double()
+        scores = ((raw - self.reward.mean[:, None]) / self.reward.deviation[:, None]).mean(dim=0)
+        members = raw.mean(dim=0)  # in the units in which the comparisons' probabilities are
         return {
-            "test/accuracy": float(accuracy(gap, test.gap)),
+            "test/accuracy": float(accuracy(scores[test.left] - scores[test.right], test.gap)),
             "test/pairs": len(test.gap),
-            "test/calibration": vars(sure),
+            "test/calibration": vars(calibration(members[test.left] - members[test.right], test.gap)),
         }
 
     def save(self, folder: Path, *, metadata: Mapping[str, Any]) -> Path:
@@ -201,7 +207,8 @@ class RewardModel(LightningModule):
             return self.reward.raw(judged)
         maps = outcome_maps(judged.cosines, judged.heights[of])
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        angle = (2.0 * torch.rand(len(attempts), generator=generator) - 1.0) * math.pi
+        half = torch.randint(2, (len(attempts),), generator=generator) * math.pi
+        angle = half + (2.0 * torch.rand(len(attempts), generator=generator) - 1.0) * _WOBBLE
         size = torch.tensor(maps.shape[-2:])
         shift = (2.0 * torch.rand(len(attempts), 2, generator=generator) - 1.0) * self.max_shift * size
         values: Tensor = self.reward.judges(turned(maps, angle[of], shift[of]))

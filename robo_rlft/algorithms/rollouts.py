@@ -116,10 +116,11 @@ class RolloutData(LightningDataModule):
             episodes = [paid_at_the_end(rollout, self.context.reward) for rollout in rollouts]
             rollouts = [one.rollout for one in episodes]
             terms = {name: torch.cat([one.terms[name] for one in episodes]) for name in episodes[0].terms}
-            # How well it went is the task's to say, where it can; what is learned from are groups as they were paid.
+            # Success is the task's to say, where it can; the rest is as it was paid.
+            as_paid = summarise(rollouts, self.credit)
             self.stats = replace(
-                self.stats,
-                mixed_groups=summarise(rollouts, self.credit).mixed_groups,
+                as_paid,
+                success=self.stats.success,
                 terms={name: value.mean().item() for name, value in terms.items()},
             )
         if self.record:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from robo_rlft.data.labels import ANSWERS, DELETED, Label, LabelLog, Question
+from robo_rlft.data.labels import ANSWERS, DELETED, Label, LabelLog, Labels, Question
 
 AHEAD = 4  # questions whose films are made before they are asked
 
@@ -32,32 +32,37 @@ class NotAsked(ValueError):
 class Films:
     """Films of attempts in a folder, made when they are first wanted, one after the other."""
 
-    def __init__(self, folder: Path, make: Callable[[str], bytes]) -> None:
+    def __init__(self, folder: Path, make: Callable[[str], bytes], *, gone: Collection[str] = ()) -> None:
         """Keep films in a folder.
 
         Args:
             folder: for the films.
             make: gives the film of the attempt of a name, as an MP4 file's bytes; called by one thread alone.
+            gone: attempts whose films were deleted before; what is left of them is removed.
         """
         self.folder, self._make = folder, make
         folder.mkdir(parents=True, exist_ok=True)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="films")
-        self._coming: dict[str, Future[Path]] = {}
+        self._coming: dict[str, Future[Path | None]] = {}
         self._lock = threading.Lock()
+        self._gone: set[str] = set()
+        self.delete(gone)
 
-    def want(self, name: str) -> Future[Path]:
-        """Return the film's file, as soon as it is there."""
+    def want(self, name: str) -> Future[Path | None]:
+        """Return the film's file, as soon as it is there; None where it was deleted."""
         with self._lock:
-            if name not in self._coming or (self._coming[name].done() and self._coming[name].exception() is not None):
+            there = self._coming.get(name)
+            if there is None or there.cancelled() or (there.done() and there.exception() is not None):
                 self._coming[name] = self._thread.submit(self._film, name)
             return self._coming[name]
 
-    def delete(self, name: str) -> None:
-        """Remove a film for good; the attempt itself stays where it was recorded."""
-        self.want(name).exception()  # a film in the making would come back
-        self._path(name).unlink(missing_ok=True)
+    def delete(self, names: Collection[str]) -> None:
+        """Remove films for good, made or in the making; the attempts themselves stay where they were recorded."""
         with self._lock:
-            self._coming.pop(name, None)
+            self._gone.update(names)
+            for name in names:
+                self._path(name).unlink(missing_ok=True)
+                self._coming.pop(name, None)
 
     def close(self) -> None:
         """Stop making films."""
@@ -66,13 +71,24 @@ class Films:
     def _path(self, name: str) -> Path:
         return self.folder / f"{Path(name).stem}.mp4"
 
-    def _film(self, name: str) -> Path:
+    def _film(self, name: str) -> Path | None:
         path = self._path(name)
+        if name in self._gone:
+            return None
         if not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(self._make(name))
-            os.replace(partial, path)
+            film = self._make(name)
+            with self._lock:
+                if name in self._gone:  # while it was being made
+                    return None
+                partial = path.with_suffix(".partial")
+                partial.write_bytes(film)
+                os.replace(partial, path)
         return path
+
+
+def deleted(labels: Labels) -> set[str]:
+    """Return the attempts whose films a person had deleted."""
+    return {name for label in labels.labels if label.answer == DELETED for name in label.question.episodes}
 
 
 class LabelDesk:
@@ -92,6 +108,7 @@ class LabelDesk:
         self._questions = {question.key: question for question in questions}
         self._lock = threading.Lock()
         self._done = threading.Event()
+        self._closed = False
         self._look_ahead()
 
     def state(self) -> dict[str, Any]:
@@ -109,7 +126,7 @@ class LabelDesk:
                 "total": total,
                 "agreed": same,
                 "repeats": repeats,
-                "can_undo": bool(self._log.labels.labels),
+                "can_undo": not self._closed and self._last() is not None,
             }
 
     def answer(self, key: str, answer: str, seconds: float | None) -> None:
@@ -119,6 +136,7 @@ class LabelDesk:
             NotAsked: there is no such question or answer, or another one was given already.
         """
         with self._lock:
+            self._check_open()
             question = self._known(key)
             if answer not in ANSWERS[self._log.mode] or answer == DELETED:
                 raise NotAsked(f"expected one of {', '.join(ANSWERS[self._log.mode][:-1])}, got '{answer}'")
@@ -130,50 +148,62 @@ class LabelDesk:
             self._look_ahead()
 
     def undo(self) -> None:
-        """Take the last answer back, which is asked again; films that were deleted do not come back.
+        """Take the last answer back, which is asked again; not one whose films were deleted since.
 
         Raises:
             NotAsked: there is none.
         """
         with self._lock:
-            given = [label for label in self._log.labels.labels if label.answer != DELETED]
-            if not given:
+            self._check_open()
+            last = self._last()
+            if last is None:
                 raise NotAsked("there is no answer to take back")
-            self._log.withdraw(given[-1].question)
-            self._done.clear()
+            self._log.withdraw(last)
+            self._look_ahead()
 
     def delete(self, key: str) -> None:
         """Delete the films of a question's attempts, and ask of them no more."""
         with self._lock:
+            self._check_open()
             question = self._known(key)
-            for name in question.episodes:
-                self._films.delete(name)
-            self._log.withdraw(question)
+            # First said, then done: what is stopped in between is done when the page is opened again.
             self._log.add(Label(question=question, answer=DELETED, labeler="page"))
+            self._films.delete(question.episodes)
             self._look_ahead()
 
     def film(self, stem: str) -> Path | None:
         """Return the file of a film that may be shown, making it where it is not there yet; None for any other."""
-        with self._lock:
-            gone = self._gone()
-            name = next((n for n in self._sentences if Path(n).stem == stem and n not in gone), None)
+        name = next((n for n in self._sentences if Path(n).stem == stem), None)
         return None if name is None else self._films.want(name).result()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is answered, at most so long; tell whether it is."""
         return self._done.wait(seconds)
 
+    def close(self) -> bool:
+        """Take no more answers, and none back, if all is answered; tell whether it is."""
+        with self._lock:
+            self._closed = not self._open()
+            return self._closed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotAsked("all is answered, and the program has ended")
+
     def _known(self, key: str) -> Question:
         if key not in self._questions:
             raise NotAsked("there is no such question; look again")
         return self._questions[key]
 
-    def _gone(self) -> set[str]:
-        return {n for label in self._log.labels.labels if label.answer == DELETED for n in label.question.episodes}
+    def _last(self) -> Question | None:
+        """Return the question that was answered last, of those that would be asked again."""
+        asked = {question.key for question in self._asked()}
+        given = [label.question for label in self._log.labels.labels if label.question.key in asked]
+        return given[-1] if given else None
 
     def _asked(self) -> list[Question]:
         """Return the questions whose films were not deleted."""
-        gone = self._gone()
+        gone = deleted(self._log.labels)
         return [question for question in self._questions.values() if gone.isdisjoint(question.episodes)]
 
     def _open(self) -> list[Question]:
@@ -192,5 +222,7 @@ class LabelDesk:
         for question in coming[:AHEAD]:
             for name in question.episodes:
                 self._films.want(name)
-        if not coming:
+        if coming:
+            self._done.clear()
+        else:
             self._done.set()

@@ -164,7 +164,7 @@ def _explain_errors(app: FastAPI, desk: LabelDesk) -> None:
         return JSONResponse({"error": str(error.detail)}, status_code=error.status_code)
 
     @app.exception_handler(NotAsked)
-    async def not_asked(request: Request, error: NotAsked) -> Response:
+    def not_asked(request: Request, error: NotAsked) -> Response:
         return JSONResponse({"error": str(error), **desk.state()}, status_code=409)
 
     @app.exception_handler(OSError)
@@ -188,6 +188,8 @@ def _refusal(request: Request, *, token: str, hosts: set[str]) -> int:
         return 403
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         return 415
+    if "transfer-encoding" in request.headers:  # it would count, and not the length that is told
+        return 413
     length = request.headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > MAX_BODY:
         return 413

@@ -124,6 +124,10 @@ def _collect(composed: Composed, opened: Run, console: Console, actor: Actor | N
             paths = {seed: [writer.path(**place, seed=seed, attempt=number) for number in attempts] for seed in chunk}
             missing = [seed for seed, files in paths.items() if not all(path.exists() for path in files)]
             there = [read_episode(path) for seed in chunk if seed not in missing for path in paths[seed]]
+            if actor is not None and any(episode.policy_sha256 != actor.sha256 for episode in there):
+                raise ConfigError(
+                    f"checkpoint: the file has changed since {opened.path} was begun; overwrite=true begins anew"
+                )
             if actor is None:
                 made = pool.demonstrate(missing, demonstrator)
             elif missing:  # a batch is sampled as a whole, so that it comes out as if nothing had been there

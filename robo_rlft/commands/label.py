@@ -11,25 +11,26 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
 
-from robo_rlft.apps.label import Films, LabelDesk, PageLabeler
+from robo_rlft.apps.label import Films, LabelDesk, PageLabeler, deleted
 from robo_rlft.commands.checks import RunArguments, check
 from robo_rlft.commands.label_films import FilmMaker
 from robo_rlft.commands.process import sigterm_as_ctrl_c
 from robo_rlft.commands.report import runs_of
-from robo_rlft.commands.runs import CONFIG_FILE, Run, folder_for, open_run, read_config
+from robo_rlft.commands.robots import is_real
+from robo_rlft.commands.runs import CONFIG_FILE, RUN_FILE, Run, folder_for, open_run, read_config, read_run
 from robo_rlft.config import Composed, ConfigError, UserError, build
 from robo_rlft.data.episodes import read_episode
-from robo_rlft.data.labels import FILE, Label, LabelLog, Question
+from robo_rlft.data.labels import FILE, Label, LabelLog, Question, attempts_digest
 from robo_rlft.data.questions import SimulatedLabeler, Summary, pairs, questions
 
 FILMS = "films"
 _WAIT = 0.5  # seconds between two looks at whether the program is to stop
-_LINGER = 1.0  # seconds in which the reply to the last answer reaches the page
+_LINGER = 2.0  # seconds for which the page stays when all is answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,11 @@ class Attempts:
     folder: Path
     summaries: dict[str, Summary]  # by the names of their files
     sentences: dict[str, tuple[str, ...]]
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What labels say of whose they are."""
+        return {"episodes": str(self.folder), "digest": attempts_digest(self.folder)}
 
 
 def check_config(composed: Composed) -> None:
@@ -75,7 +81,7 @@ def run(composed: Composed, console: Console) -> Path:
         if opened.finished:
             console.print(f"{target} is finished already; overwrite=true asks anew", markup=False)
             return target
-        with LabelLog(opened.path / FILE, mode=values["mode"], episodes=str(folder)) as log:
+        with LabelLog(opened.path / FILE, **attempts.header, mode=values["mode"]) as log:
             if isinstance(labeler, SimulatedLabeler):
                 simulate(log, asked, attempts, labeler, seed=values["seed"])
             else:
@@ -93,9 +99,11 @@ def read_attempts(folder: Path) -> Attempts:
     """Return what is known of the episodes in a folder.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or they are not all there yet.
         EpisodeError: one cannot be read.
     """
+    if (folder / RUN_FILE).exists() and read_run(folder).get("status") != "finished":
+        raise UserError(f"from: {folder} is not finished, and what is asked would change; repeat its command first")
     summaries, sentences = {}, {}
     for path in sorted(folder.glob("*.npz")):
         episode = read_episode(path)
@@ -149,12 +157,11 @@ def _serve(
         from robo_rlft.apps.label_server import LabelPage
     except ImportError as error:
         raise UserError(f"the page needs what `pip install 'robo_rlft[label]'` installs ({error})") from error
-    config = read_config(attempts.folder) if (attempts.folder / CONFIG_FILE).exists() else None
-    maker = FilmMaker(attempts.folder, config=config if config and "task" in config else None, trust=composed.trust)
+    maker = FilmMaker(attempts.folder, config=_scenes(attempts.folder, composed.trust), trust=composed.trust)
     with (
         sigterm_as_ctrl_c(),
         closing(maker),
-        closing(Films(opened.path / FILMS, maker)) as films,
+        closing(Films(opened.path / FILMS, maker, gone=deleted(log.labels))) as films,
     ):
         desk = LabelDesk(log=log, questions=asked, sentences=attempts.sentences, films=films)
         try:
@@ -166,6 +173,14 @@ def _serve(
             ) from error
         with page:
             console.print(f"open {page.url} in a browser on this machine; Ctrl-C stops", markup=False)
-            while not desk.wait(_WAIT):
-                pass
-            time.sleep(_LINGER)
+            while not desk.close():
+                if desk.wait(_WAIT):
+                    time.sleep(_LINGER)  # the reply reaches the page, and the last answer may still be taken back
+
+
+def _scenes(folder: Path, trust: Sequence[str]) -> dict[str, Any] | None:
+    """Return the config of a run whose scenes can be laid again; None for what a real robot, or nobody known, did."""
+    config = read_config(folder) if (folder / CONFIG_FILE).exists() else {}
+    if "task" not in config or is_real(config, trust=trust):
+        return None
+    return None if str(config["robot"]["_target_"]).startswith("robo_rlft.robots.") else config

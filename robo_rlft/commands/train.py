@@ -33,8 +33,11 @@ from robo_rlft.config import Composed, ConfigError, build, check_node
 from robo_rlft.config.nodes import TARGET, parameters_of
 from robo_rlft.data.context import TrainContext
 from robo_rlft.evaluation.files import write_json
+from robo_rlft.geometry import Workspace
+from robo_rlft.models.spec import class_path
 from robo_rlft.policies.io import load_policy, save_policy
 from robo_rlft.records import OutcomeReward
+from robo_rlft.rewards.paid_at_end import FromFile
 
 DATA = "data"  # the part of the algorithm's node that is not its constructor's
 FORMAT, FORMAT_VERSION = "robo_rlft.training", 1
@@ -148,6 +151,9 @@ def check_processor(values: Mapping[str, Any]) -> None:
             "trainer.accelerator: there is no graphics card here that PyTorch can use (robo-rlft doctor says what it "
             "has); expected trainer.accelerator=cpu"
         )
+    learns_reward = str(values["algorithm"].get(TARGET)) == class_path(RewardModel)
+    if trainer.get("accelerator") != "cpu" and learns_reward:
+        raise ConfigError("trainer.accelerator: a reward is learned on the processor, in minutes; leave it out")
     if trainer.get("accelerator") != "cpu" and values["words"] is not None:
         raise ConfigError("trainer.accelerator: words=FILE is fitted in seconds on the processor; leave it out")
 
@@ -187,7 +193,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         run_dir=opened.path,
         seed=int(values["seed"]),
         workers=int(values["workers"]),
-        reward=_outcome_reward(composed),
+        reward=_outcome_reward(composed, workspace, rotations),
     )
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     provided |= {"workspace": workspace, "seed": context.seed}
@@ -198,9 +204,12 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
 
 
-def _outcome_reward(composed: Composed) -> OutcomeReward | None:
+def _outcome_reward(composed: Composed, workspace: Workspace, rotations: int) -> OutcomeReward | None:
     """Return the reward that pays at the end of an episode; None where the environments pay."""
-    reward = build(composed.values["reward"], trust=composed.trust, path="reward")
+    node, trust = composed.values["reward"], composed.trust
+    reward = build(node, trust=trust, path="reward", workspace=workspace, rotations=rotations)
+    if isinstance(reward, FromFile):
+        reward.load(workspace=workspace, trust=trust)
     return reward if isinstance(reward, OutcomeReward) else None
 
 

@@ -20,7 +20,18 @@ from torch.utils.data import DataLoader, Dataset
 from robo_rlft.data.batches import StepSampler
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.episodes import iterate_episodes, read_episode
-from robo_rlft.data.labels import FAILURE, LEFT, RIGHT, SAME, SUCCESS, Label, LabelError, Labels, read_labels
+from robo_rlft.data.labels import (
+    FAILURE,
+    LEFT,
+    RIGHT,
+    SAME,
+    SUCCESS,
+    Label,
+    LabelError,
+    Labels,
+    attempts_digest,
+    read_labels,
+)
 from robo_rlft.records import Observation, TensorRecord, stack
 from robo_rlft.rollout.episode import Episode
 
@@ -86,6 +97,7 @@ class ComparisonData(LightningDataModule):
         labels: how many to use, the first ones; None uses all.
         test: a run of other attempts, whose true returns tell how often the reward puts two of a scene in order.
         test_pairs: so many pairs of differing return at most, of scenes in turn.
+        allow_leak: accept attempts at scenes that are not seen/train.
     """
 
     def __init__(
@@ -98,6 +110,7 @@ class ComparisonData(LightningDataModule):
         labels: int | None = None,
         test: Path | None = None,
         test_pairs: int = 500,
+        allow_leak: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1 or steps_per_epoch < 1 or not 0.0 <= val_share < 1.0 or (labels is not None and labels < 2):
@@ -110,6 +123,8 @@ class ComparisonData(LightningDataModule):
         self.val_share, self.count = val_share, labels
         self.test_dir, self.test_pairs = test, test_pairs
         self.test: TruePairs | None = None
+        self.allow_leak = allow_leak
+        self.leak: str | None = None  # what else than seen/train the attempts are of
         self.mode = ""
         self.attempts: Attempts | None = None
         self._train: LabelBatch | None = None
@@ -126,6 +141,8 @@ class ComparisonData(LightningDataModule):
         if len(known) < 2:
             raise LabelError(f"expected at least 2 answers in {self.context.data_dir}, found {len(known)}: label more")
         folder = episodes_folder(found, self.context.data_dir)
+        if attempts_digest(folder) != found.digest:
+            raise LabelError(f"{folder}: the attempts there are not those that were labelled; label these anew")
         names = sorted({name for label in known for name in label.question.episodes})
         episodes = [read_episode(folder / name) for name in names]
         for name, episode in zip(names, episodes, strict=True):
@@ -134,6 +151,13 @@ class ComparisonData(LightningDataModule):
                     f"{folder / name}: expected pictures of {self.context.workspace}, found {episode.workspace}; "
                     "choose workspace= as it was when they were taken"
                 )
+        other = sorted({f"{e.split}/{e.phase}" for e in episodes} - {"seen/train"})
+        if other and not self.allow_leak:
+            raise LabelError(
+                f"{folder}: training may see attempts at seen/train scenes only, found {', '.join(other)}; "
+                "allow_leak=true permits it and marks the run"
+            )
+        self.leak = ", ".join(other) or None
         self.mode, self.attempts = found.mode, Attempts.of(episodes)
         held = held_out(known, episodes, names, share=self.val_share, seed=self.context.seed)
         self._train = _batch(known, names, ~held)

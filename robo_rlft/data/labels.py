@@ -7,6 +7,7 @@ pictures or learning.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class Labels:
 
     mode: str  # of ANSWERS
     episodes: str  # the folder that the names are of
+    digest: str  # of the attempts in it, see `attempts_digest`
     labels: tuple[Label, ...]  # in the order of their first answers, each question once
 
     @property
@@ -94,7 +96,7 @@ class LabelLog:
     A line that was cut off by a crash was never acknowledged, and is dropped when the file is opened again.
     """
 
-    def __init__(self, path: Path, *, mode: str, episodes: str) -> None:
+    def __init__(self, path: Path, *, mode: str, episodes: str, digest: str) -> None:
         """Open or make the file.
 
         Raises:
@@ -102,6 +104,7 @@ class LabelLog:
         """
         self.path = path
         header = {"format": FORMAT, "format_version": FORMAT_VERSION, "mode": mode, "episodes": episodes}
+        header["digest"] = digest
         lines = _complete_lines(path)
         if not lines:
             lines = [json.dumps(header)]
@@ -109,12 +112,13 @@ class LabelLog:
         else:
             found = _header(path, lines[0])
             if found != header:
+                other = "others" if found["digest"] != digest else "the same"
                 raise LabelError(
-                    f"{path}: expected labels with mode={mode} of the episodes in {episodes}, found mode="
-                    f"{found['mode']} of those in {found['episodes']}; choose another run=NAME"
+                    f"{path}: expected labels with mode={mode} of the attempts in {episodes}, found mode="
+                    f"{found['mode']} of {other} in {found['episodes']}; choose another run=NAME"
                 )
         self._labels = {} if len(lines) == 1 else _fold(path, lines[1:], mode)
-        self.mode, self.episodes = mode, episodes
+        self.mode, self.episodes, self.digest = mode, episodes, digest
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         os.ftruncate(self._file, 0 if len(lines) == 1 else sum(len(line.encode()) + 1 for line in lines))
         os.lseek(self._file, 0, os.SEEK_END)
@@ -163,7 +167,7 @@ class LabelLog:
     @property
     def labels(self) -> Labels:
         """All that is kept."""
-        return Labels(mode=self.mode, episodes=self.episodes, labels=tuple(self._labels.values()))
+        return Labels(mode=self.mode, episodes=self.episodes, digest=self.digest, labels=tuple(self._labels.values()))
 
     def _write(self, line: str) -> None:
         end = os.lseek(self._file, 0, os.SEEK_END)
@@ -189,7 +193,17 @@ def read_labels(path: Path) -> Labels:
         raise LabelError(f"expected labels at {path}, found none; `robo-rlft label from=RUN` makes them")
     header = _header(path, lines[0])
     labels = _fold(path, lines[1:], header["mode"])
-    return Labels(mode=header["mode"], episodes=header["episodes"], labels=tuple(labels.values()))
+    return Labels(
+        mode=header["mode"], episodes=header["episodes"], digest=header["digest"], labels=tuple(labels.values())
+    )
+
+
+def attempts_digest(folder: Path) -> str:
+    """Return a hash of all attempts in a folder, so that labels of some are never taken for labels of others."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.npz")):
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _complete_lines(path: Path) -> list[str]:
@@ -215,7 +229,8 @@ def _header(path: Path, line: str) -> dict[str, Any]:
             f"{path} has format_version {version}, newer than the {FORMAT_VERSION} that this robo_rlft reads: update "
             "the package"
         )
-    if version != FORMAT_VERSION or data.get("mode") not in ANSWERS or not isinstance(data.get("episodes"), str):
+    told = all(isinstance(data.get(name), str) for name in ("episodes", "digest"))
+    if version != FORMAT_VERSION or data.get("mode") not in ANSWERS or not told:
         raise LabelError(f"{path}, line 1: expected a mode of {', '.join(ANSWERS)} and a folder; it is damaged")
     return data
 

@@ -45,7 +45,7 @@ def outcome_maps(cosines: Tensor, heights: Tensor) -> Tensor:
 def turned(maps: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
     """Return maps (B, C, H, W) turned by angles (B,), radians, and shifted by pixels (B, 2), row and column.
 
-    What comes in from outside is 0, as bare table is.
+    What comes in from outside is as the border is.
     """
     rows, columns = maps.shape[-2:]
     cosine, sine = angle.cos(), angle.sin()
@@ -54,7 +54,7 @@ def turned(maps: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
     x = torch.stack([cosine, -sine * ratio, 2.0 * shift[:, 1] / columns], dim=1)
     y = torch.stack([sine / ratio, cosine, 2.0 * shift[:, 0] / rows], dim=1)
     grid = F.affine_grid(torch.stack([x, y], dim=1), list(maps.shape), align_corners=False)
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 class Judges(Recorded, nn.Module):

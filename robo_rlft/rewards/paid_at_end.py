@@ -5,24 +5,25 @@ Knows files of learned rewards, nothing of simulators. In an environment's own s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation
 from robo_rlft.rewards.learned import LearnedReward, RewardFileError, load_reward
 
 
-class _FromFile:
-    """A learned reward in a file, which is read when it is first asked."""
+class FromFile:
+    """A learned reward in a file, which `load` reads before it is asked."""
 
     kind = ""
 
     def __init__(self, *, model: Path) -> None:
         self.model = Path(model)
+        self._reward: LearnedReward | None = None
 
     def __call__(
         self, *, before: float, after: float, observation: Observation | None, final: Observation | None
@@ -30,28 +31,38 @@ class _FromFile:
         """Pay nothing for a single step."""
         return {}
 
-    @cached_property
-    def reward(self) -> LearnedReward:
-        """The reward.
+    def load(self, *, workspace: Workspace, trust: Collection[str] = ()) -> None:
+        """Read the file.
+
+        Args:
+            workspace: of the pictures that are going to be judged.
+            trust: exact paths of further classes that may be built.
 
         Raises:
-            RewardFileError: The file cannot be used, or is of another kind.
+            RewardFileError: The file cannot be used, or is of another kind or workspace.
         """
-        reward = load_reward(self.model)
+        reward = load_reward(self.model, trust=trust)
         if reward.kind != self.kind:
             raise RewardFileError(
                 f"expected a reward of kind {self.kind} in {self.model}, got one of kind {reward.kind}; choose "
-                f"reward={'preference' if reward.kind == 'preference' else 'success'}"
+                f"reward={reward.kind}"
             )
-        return reward
+        if reward.workspace != workspace:
+            raise RewardFileError(
+                f"expected a reward that learned from pictures of {workspace} in {self.model}, got one of "
+                f"{reward.workspace}; learn one from attempts of this policy"
+            )
+        self._reward = reward
 
     @torch.no_grad()
     def scores(self, first: Observation, last: Observation, scripts: Sequence[tuple[str, ...]]) -> Tensor:
         """Return the members' scores (M, N)."""
-        return self.reward.score(self.reward.see(first), self.reward.see(last), scripts)
+        if self._reward is None:
+            raise RuntimeError("load() comes before the first attempt is judged")
+        return self._reward.score(self._reward.see(first), self._reward.see(last), scripts)
 
 
-class PreferenceReward(_FromFile):
+class PreferenceReward(FromFile):
     """One term, `preference`: the ensemble's mean less `pessimism` times its deviation, within +-`limit`.
 
     In units of the deviation of the attempts that were labelled, whose mean is 0. Where members disagree nobody was
@@ -82,7 +93,7 @@ class PreferenceReward(_FromFile):
         return {"preference": (scores.mean(dim=0) - self.pessimism * spread).clamp(-self.limit, self.limit)}
 
 
-class SuccessReward(_FromFile):
+class SuccessReward(FromFile):
     """One term, `success`: the probability that all was done, by the least sure of the members."""
 
     kind = "success"

@@ -49,7 +49,7 @@ def films(tmp_path: Path, made: Made) -> Iterator[Films]:
 
 
 def desk(tmp_path: Path, films: Films) -> LabelDesk:
-    log = LabelLog(tmp_path / "labels.jsonl", mode="compare", episodes="runs/tries")
+    log = LabelLog(tmp_path / "labels.jsonl", mode="compare", episodes="runs/tries", digest="ab")
     return LabelDesk(log=log, questions=QUESTIONS, sentences=SENTENCES, films=films)
 
 
@@ -140,3 +140,57 @@ def test_deleted_films_are_gone_and_their_attempts_asked_about_no_more(tmp_path:
     assert desk(tmp_path, films).state()["question"] is None
     kept = {label.question: label.answer for label in read_labels(tmp_path).labels}
     assert kept == {QUESTIONS[0]: "left", QUESTIONS[1]: "deleted"}
+
+
+def test_an_answer_about_films_that_were_deleted_since_is_not_taken_back(tmp_path: Path, films: Films) -> None:
+    opened = desk(tmp_path, films)
+    opened.answer(QUESTIONS[0].key, "left", None)
+    opened.delete(QUESTIONS[1].key)
+    assert not opened.state()["can_undo"]
+    with pytest.raises(NotAsked, match="no answer"):
+        opened.undo()
+    assert opened.wait(0.0)
+    assert len(read_labels(tmp_path).labels) == 2
+
+
+def test_a_film_in_the_making_does_not_come_back(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(name: str) -> bytes:
+        begun.set()
+        go_on.wait(10.0)
+        return b"film"
+
+    films = Films(tmp_path, slow)
+    coming = films.want("a.npz")
+    assert begun.wait(10.0)
+    films.delete(["a.npz"])
+    go_on.set()
+    assert coming.result(10.0) is None
+    assert films.want("a.npz").result(10.0) is None
+    films.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_films_that_were_deleted_are_not_there_again_after_a_restart(tmp_path: Path, made: Made) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"left over: it was stopped before it was removed")
+    films = Films(tmp_path, made, gone=["a.npz"])
+    assert films.want("a.npz").result(10.0) is None
+    films.close()
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_the_last_answer_can_be_taken_back_until_the_desk_is_closed(tmp_path: Path, films: Films) -> None:
+    opened = desk(tmp_path, films)
+    assert not opened.close()
+    for question in QUESTIONS:
+        opened.answer(question.key, "same", None)
+    opened.undo()
+    assert not opened.wait(0.0)
+    assert not opened.close()
+    opened.answer(QUESTIONS[-1].key, "left", None)
+    assert opened.close()
+    for late in (opened.undo, lambda: opened.answer(QUESTIONS[0].key, "same", None)):
+        with pytest.raises(NotAsked, match="has ended"):
+            late()
+    assert [label.answer for label in read_labels(tmp_path).labels] == ["same", "same", "same", "left"]

@@ -22,7 +22,7 @@ KEY = QUESTIONS[0].key
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[LabelPage]:
     films = Films(tmp_path / "films", lambda name: name.encode())
-    log = LabelLog(tmp_path / "labels.jsonl", mode="compare", episodes="runs/tries")
+    log = LabelLog(tmp_path / "labels.jsonl", mode="compare", episodes="runs/tries", digest="ab")
     desk = LabelDesk(log=log, questions=QUESTIONS, sentences=SENTENCES, films=films)
     with LabelPage(desk) as page:
         yield page
@@ -122,6 +122,17 @@ def test_a_body_without_its_length_is_refused(page: LabelPage) -> None:
     assert httpx.post(page.url + "answer", content=pieces(), headers=headers).status_code == 413
 
 
+def test_a_length_that_is_told_beside_a_body_in_pieces_is_not_believed(page: LabelPage) -> None:
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (2 * MAX_BODY, b" " * 2 * MAX_BODY)
+    head = (
+        f"POST /{page.token}/answer HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nContent-Type: application/json\r\n"
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", page.port), timeout=10.0) as connection:
+        connection.sendall(head.encode() + body)
+        assert b" 413 " in connection.recv(100)
+
+
 def test_an_answer_that_cannot_be_kept_is_no_answer(page: LabelPage, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: LabelLog, line: str) -> None:
         raise OSError(28, "No space left on device")
@@ -133,6 +144,7 @@ def test_an_answer_that_cannot_be_kept_is_no_answer(page: LabelPage, monkeypatch
 
 
 def test_it_listens_on_this_machine_alone_and_lets_the_port_go(page: LabelPage) -> None:
+    assert page._socket.getsockname()[0] == "127.0.0.1"
     with pytest.raises(OSError):
         LabelPage(page._server.config.app, port=page.port)  # type: ignore[arg-type]  # it never gets to ask it
     page.close()

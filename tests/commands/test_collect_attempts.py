@@ -55,6 +55,21 @@ def test_a_killed_collection_comes_to_the_same_files(monkeypatch: pytest.MonkeyP
     assert {path.name: path.read_bytes() for path in Path("broken").glob("*.npz")} == whole
 
 
+def test_attempts_of_another_policy_are_not_mixed_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("robo_rlft.commands.collect.ProgressLine.update", _stop)
+        assert main([*COLLECT, "output=mixed"]) == 130
+    assert main(["train", *BC, "data=runs/demos", "output=bc", "overwrite=true", "seed=1"]) == 0
+    assert main([*COLLECT, "output=mixed"]) == 2
+    assert "the file has changed since mixed was begun" in capsys.readouterr().err
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

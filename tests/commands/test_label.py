@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
@@ -100,6 +101,14 @@ def test_single_attempts_cannot_be_compared(capsys: pytest.CaptureFixture[str]) 
     assert main(["collect", "episodes=2", "rotations=4", "threads=1", "output=shown"]) == 0
     assert main([*LABEL, "from=shown", "labeler=simulated"]) == 2
     assert "collect them with tries=2" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_finished_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["collect", "episodes=1", "rotations=4", "threads=1", "output=shown"]) == 0
+    record = json.loads(Path("shown/run.json").read_text())
+    Path("shown/run.json").write_text(json.dumps({**record, "status": "unfinished"}))
+    assert main([*LABEL, "from=shown", "labeler=simulated", "mode=success"]) == 2
+    assert "is not finished" in capsys.readouterr().err
 
 
 class Server:

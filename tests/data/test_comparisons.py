@@ -13,7 +13,7 @@ import torch
 from robo_rlft.data.comparisons import Attempts, ComparisonData, LabelBatch, held_out, read_true_pairs
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.episodes import EpisodeWriter
-from robo_rlft.data.labels import Label, LabelError, LabelLog, Question
+from robo_rlft.data.labels import Label, LabelError, LabelLog, Question, attempts_digest
 from robo_rlft.geometry import Workspace
 from tests.data.test_episodes import WORKSPACE, make_episode
 
@@ -23,17 +23,26 @@ SCENES, TRIES = 6, 3
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
     """Three attempts at each of six scenes; the second is always called better than the first, the third skipped."""
-    writer = EpisodeWriter(tmp_path / "tries")
-    with LabelLog(_made(tmp_path / "labels") / "labels.jsonl", mode="compare", episodes=str(tmp_path / "tries")) as log:
-        for scene in range(SCENES):
-            names = []
-            for attempt in range(TRIES):
-                episode = make_episode(seed=scene)
-                names.append(writer.write(replace(episode, attempt=attempt, script=("put a", "put b"))).name)
-            log.add(Label(question=Question(episodes=(names[0], names[1])), answer="right", labeler="page"))
-            log.add(Label(question=Question(episodes=(names[2], names[1])), answer="skip", labeler="page"))
-            log.add(Label(question=Question(episodes=(names[0], names[2])), answer="same", labeler="page"))
-    return tmp_path / "labels"
+    return label(tmp_path)
+
+
+def label(folder: Path, **changes: str) -> Path:
+    writer = EpisodeWriter(folder / "tries")
+    names = [
+        [
+            writer.write(replace(make_episode(seed=scene), attempt=i, script=("put a", "put b"), **changes)).name
+            for i in range(TRIES)
+        ]
+        for scene in range(SCENES)
+    ]
+    path, told = _made(folder / "labels") / "labels.jsonl", {"episodes": str(folder / "tries"), "mode": "compare"}
+    with LabelLog(path, **told, digest=attempts_digest(folder / "tries")) as log:
+        for names_of_scene in names:
+            first, second, third = names_of_scene
+            log.add(Label(question=Question(episodes=(first, second)), answer="right", labeler="page"))
+            log.add(Label(question=Question(episodes=(third, second)), answer="skip", labeler="page"))
+            log.add(Label(question=Question(episodes=(first, third)), answer="same", labeler="page"))
+    return folder / "labels"
 
 
 def _made(folder: Path) -> Path:
@@ -105,6 +114,22 @@ def test_what_cannot_be_learned_from_is_refused(labelled: Path) -> None:
         data(labelled, workspace=Workspace(pixel_size=0.025))
     with pytest.raises(ValueError, match="at least 2 labels"):
         data(labelled, labels=1)
+
+
+def test_attempts_at_test_scenes_need_leave_and_are_told(tmp_path: Path) -> None:
+    labels = label(tmp_path, split="unseen", phase="test")
+    with pytest.raises(LabelError, match="seen/train scenes only, found unseen/test; allow_leak=true"):
+        data(labels)
+    assert data(labels, allow_leak=True).leak == "unseen/test"
+
+
+def test_other_attempts_than_those_that_were_labelled_are_refused(labelled: Path, tmp_path: Path) -> None:
+    assert data(labelled).leak is None
+    path = next((tmp_path / "tries").glob("*.npz"))
+    EpisodeWriter(tmp_path / "tries").write(replace(make_episode(seed=0), attempt=0, script=("put c",)))
+    assert path.exists()
+    with pytest.raises(LabelError, match="not those that were labelled"):
+        data(labelled)
 
 
 def test_a_single_scene_is_not_held_out_whole(labelled: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from robo_rlft.data.labels import Label, LabelError, LabelLog, Question, read_labels
+from robo_rlft.data.labels import Label, LabelError, LabelLog, Question, attempts_digest, read_labels
 
 PAIR = Question(episodes=("a.npz", "b.npz"))
 OTHER = Question(episodes=("c.npz", "d.npz"))
@@ -19,8 +19,8 @@ def label(question: Question = PAIR, answer: str = "left", **options: Any) -> La
     return Label(question=question, answer=answer, labeler="page", **options)
 
 
-def log(folder: Path, mode: str = "compare", episodes: str = "runs/tries") -> LabelLog:
-    return LabelLog(folder / "labels.jsonl", mode=mode, episodes=episodes)
+def log(folder: Path, mode: str = "compare", episodes: str = "runs/tries", digest: str = "ab") -> LabelLog:
+    return LabelLog(folder / "labels.jsonl", mode=mode, episodes=episodes, digest=digest)
 
 
 def test_what_was_added_is_there_for_any_reader_at_once(tmp_path: Path) -> None:
@@ -117,6 +117,7 @@ def test_agreement_counts_repeats_answered_alike_with_the_sides_changed(tmp_path
 )
 def test_a_damaged_file_is_refused_by_line(tmp_path: Path, lines: list[str | None], message: str) -> None:
     header = {"format": "robo_rlft.labels", "format_version": 1, "mode": "compare", "episodes": "runs/tries"}
+    header["digest"] = "ab"
     path = tmp_path / "labels.jsonl"
     path.write_text("".join(f"{json.dumps(header) if line is None else line}\n" for line in lines))
     with pytest.raises(LabelError, match=message):
@@ -129,8 +130,21 @@ def test_another_mode_or_other_episodes_are_refused(tmp_path: Path) -> None:
         log(tmp_path, mode="success")
     with pytest.raises(LabelError, match="runs/others"):
         log(tmp_path, episodes="runs/others")
+    with pytest.raises(LabelError, match="mode=compare of others in runs/tries"):
+        log(tmp_path, digest="cd")
     with log(tmp_path) as opened, pytest.raises(LabelError, match="got 'success'"):
         opened.add(label(answer="success"))
+
+
+def test_a_folders_digest_follows_names_and_contents_of_attempts_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"one")
+    first = attempts_digest(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    assert attempts_digest(tmp_path) == first
+    (tmp_path / "a.npz").write_bytes(b"two")
+    second = attempts_digest(tmp_path)
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    assert len({first, second, attempts_digest(tmp_path)}) == 3
 
 
 def test_no_labels_are_told_with_how_to_make_them(tmp_path: Path) -> None:

@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation, OutcomeReward, Reward
-from robo_rlft.rewards import paid_at_end
-from robo_rlft.rewards.learned import RewardFileError, load_reward, save_reward
+from robo_rlft.rewards.learned import RewardFileError, save_reward
 from robo_rlft.rewards.paid_at_end import PreferenceReward, SuccessReward
 from tests.policies.fakes import SQUARE, scenes
 from tests.rewards.test_learned import RED, TRUST, make
-
-
-@pytest.fixture(autouse=True)
-def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paid_at_end, "load_reward", lambda path: load_reward(path, trust=TRUST))
 
 
 def saved(folder: Path, kind: str = "preference") -> Path:
@@ -50,6 +45,9 @@ def test_success_is_as_probable_as_the_least_sure_member_says(tmp_path: Path, mo
 
 def test_it_pays_attempts_and_not_steps(tmp_path: Path) -> None:
     reward = PreferenceReward(model=saved(tmp_path))
+    with pytest.raises(RuntimeError, match=r"load\(\) comes before"):
+        reward.outcomes(first=PICTURES, last=PICTURES, scripts=[(RED,), (RED,)])
+    reward.load(workspace=SQUARE, trust=TRUST)
     assert isinstance(reward, OutcomeReward) and isinstance(reward, Reward)
     assert reward(before=0.0, after=1.0, observation=None, final=None) == {}
     paid = reward.outcomes(first=PICTURES, last=scenes(SQUARE, 2, seed=1), scripts=[(RED,), (RED,)])
@@ -57,9 +55,16 @@ def test_it_pays_attempts_and_not_steps(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_refused_with_the_right_choice(tmp_path: Path) -> None:
-    reward = SuccessReward(model=saved(tmp_path))
     with pytest.raises(RewardFileError, match="choose reward=preference"):
-        reward.outcomes(first=PICTURES, last=PICTURES, scripts=[(RED,), (RED,)])
+        SuccessReward(model=saved(tmp_path)).load(workspace=SQUARE, trust=TRUST)
+
+
+def test_pictures_of_another_size_and_classes_without_trust_are_refused(tmp_path: Path) -> None:
+    reward = PreferenceReward(model=saved(tmp_path))
+    with pytest.raises(RewardFileError, match="expected a reward that learned from pictures of"):
+        reward.load(workspace=Workspace(), trust=TRUST)
+    with pytest.raises(RewardFileError, match="trust it"):
+        reward.load(workspace=SQUARE)
 
 
 def test_caution_below_nothing_is_refused(tmp_path: Path) -> None:
