@@ -24,9 +24,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def start_and_fail(folder: Path) -> None:
+def start_and_fail(folder: Path, *, command: str = "train") -> None:
     def work() -> None:
-        with open_run(folder, command="train", config=CONFIG):
+        with open_run(folder, command=command, config=CONFIG):
             (folder / "checkpoints").mkdir()
             raise RuntimeError
 
@@ -128,12 +128,21 @@ def test_a_run_taken_up_by_other_code_names_both(tmp_path: Path, monkeypatch: py
 
 
 def test_a_run_from_before_an_argument_existed_is_taken_up_with_its_neutral_value_alone(tmp_path: Path) -> None:
-    start_and_fail(tmp_path)
-    with open_run(tmp_path, command="train", config={**CONFIG, "first_scene": 0}) as run:
+    start_and_fail(tmp_path, command="evaluate")
+    with open_run(tmp_path, command="evaluate", config={**CONFIG, "first_scene": 0}) as run:
         assert run.resumed
     with (
         pytest.raises(RunError, match="first_scene: 0 -> 200"),
-        open_run(tmp_path, command="train", config={**CONFIG, "first_scene": 200}),
+        open_run(tmp_path, command="evaluate", config={**CONFIG, "first_scene": 200}),
+    ):
+        pass
+
+
+def test_an_argument_is_neutral_for_the_command_that_it_came_to_alone(tmp_path: Path) -> None:
+    start_and_fail(tmp_path)
+    with (
+        pytest.raises(RunError, match="first_scene"),
+        open_run(tmp_path, command="train", config={**CONFIG, "first_scene": 0}),
     ):
         pass
 
