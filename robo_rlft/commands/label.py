@@ -87,9 +87,9 @@ def run(composed: Composed, console: Console) -> Path:
             else:
                 _serve(composed, opened, console, labeler, log=log, asked=asked, attempts=attempts)
             labels = log.labels
-    same, repeats = labels.agreement
-    known = sum(label.known for label in labels.labels)
-    opened.notes |= {"labels": len(labels.labels), "known": known, "agreed": same, "repeats": repeats}
+        same, repeats = labels.agreement
+        known = sum(label.known for label in labels.labels)
+        opened.notes |= {"labels": len(labels.labels), "known": known, "agreed": same, "repeats": repeats}
     again = f"; of {repeats} asked again {same} were answered alike" if repeats else ""
     console.print(f"{len(labels.labels)} answers, {known} of them known, in {target}{again}", markup=False)
     return target
