@@ -72,6 +72,15 @@ class EnvState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """What an environment's episodes are said to be of."""
+
+    task: str
+    split: str
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepResult:
     """What an action came to."""
 
@@ -89,6 +98,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
     Observations are dictionaries of "color" (H, W, 3) uint8, "height" (H, W) float32 metres and "instruction"; actions
     are [pick row, pick column, place row, place column, rotation bin].
     """
+
+    restores = True  # any state can be acted in again
+    told_by = "task"  # who says whether an episode succeeded
 
     def __init__(
         self,
@@ -126,6 +138,11 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         self._built: EnvState | None = None  # the state that the driver's scene is in, untouched
         self._attempts: list[Attempt] = []
         driver.connect()
+
+    @property
+    def place(self) -> Place:
+        """What its episodes are said to be of."""
+        return Place(task=self.task.name, split=self.split, phase=self.phase)
 
     # Gymnasium's interface ------------------------------------------------------------------------------------------
 

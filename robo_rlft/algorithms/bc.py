@@ -109,6 +109,12 @@ class BehaviorCloning(LightningModule):
         self.log("val/pick_entropy", scores.pick_entropy.mean(), batch_size=len(possible))
         self.log("val/place_entropy", scores.place_entropy.mean(), batch_size=len(possible))
 
+    def on_train_epoch_start(self) -> None:
+        """Log what a data module that acts has come to."""
+        told = getattr(getattr(self.trainer, "datamodule", None), "told", None)
+        if told:
+            self.log_dict(told, on_step=False, on_epoch=True, batch_size=1)
+
     def on_validation_epoch_end(self) -> None:
         """Keep the weights where they are the best so far; stop where they have not been for long."""
         if self.trainer.sanity_checking:

@@ -21,11 +21,13 @@ from robo_rlft.commands.checks import Phase, RunArguments, check
 from robo_rlft.commands.collect_click import collect_by_click
 from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
+from robo_rlft.commands.live import LiveArguments, acts_live, check_live, judges, live_factory, live_place
 from robo_rlft.commands.policies import agree, file_sha256
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.data.episodes import EpisodeWriter, read_episode
+from robo_rlft.env import Place
 from robo_rlft.policies.io import load_policy
 from robo_rlft.rollout.attempts import Actor, record_attempts
 from robo_rlft.rollout.episode import Episode
@@ -37,7 +39,7 @@ _ATTEMPTS = 11  # what a random stream is for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(RunArguments):
+class Arguments(RunArguments, LiveArguments):
     """What `collect` takes beside its groups."""
 
     episodes: PositiveInt
@@ -62,6 +64,11 @@ def check_config(composed: Composed) -> None:
         raise ConfigError(f"tries: expected 1 with decoding=greedy, which tries the same again; got {values['tries']}")
     if values["checkpoint"] is not None and any(o.startswith("demonstrator") for o in composed.overrides):
         raise ConfigError("demonstrator: with checkpoint=FILE the policy acts; leave one of the two out")
+    check_live(composed, judged=False)
+    if acts_live(composed) and values["tries"] > 1:
+        raise ConfigError(
+            f"tries: on a table no scene comes back; expected 1, and more episodes instead, got {values['tries']}"
+        )
 
 
 def run(composed: Composed, console: Console) -> Path:
@@ -82,7 +89,10 @@ def run(composed: Composed, console: Console) -> Path:
         opened.notes |= {"episodes": values["episodes"] * values["tries"], "successes": successes}
     what = "demonstrations" if actor is None else "attempts"
     count = values["episodes"] * values["tries"]
-    console.print(f"{count} {what}, {successes} of them successful, in {folder}", markup=False)
+    judged = f"{successes} of them successful"
+    if actor is not None and acts_live(composed) and not judges(composed):
+        judged = "nobody said whether they succeeded"
+    console.print(f"{count} {what}, {judged}, in {folder}", markup=False)
     return folder
 
 
@@ -108,20 +118,30 @@ def _collect(composed: Composed, opened: Run, console: Console, actor: Actor | N
         demonstrator = build(values["demonstrator"], trust=composed.trust, path="demonstrator")
         if isinstance(demonstrator, ClickDemonstrator):
             return collect_by_click(composed, opened, console, demonstrator, writer=writer, seeds=seeds)
-    task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
-    place = {"task": task, "split": values["split"], "phase": values["phase"]}
     attempts = [None] if actor is None else list(range(values["tries"]))
-    make_env = environment_factory(
-        values,
-        trust=composed.trust,
-        workspace=None if actor is None else actor.workspace,
-        rotations=None if actor is None else actor.rotations,
-    )
+    live = actor is not None and acts_live(composed)
+    if actor is not None and live:
+        place = live_place(composed)
+        factory: Any = live_factory(
+            composed, folder=opened.path, workspace=actor.workspace, rotations=actor.rotations, console=console
+        )
+    else:
+        task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
+        place = Place(task=task, split=values["split"], phase=values["phase"])
+        factory = environment_factory(
+            values,
+            trust=composed.trust,
+            workspace=None if actor is None else actor.workspace,
+            rotations=None if actor is None else actor.rotations,
+        )
+    size = 1 if live else _CHUNK
     done = successes = steps = 0
-    with EnvPool(make_env=make_env, workers=values["workers"]) as pool, ProgressLine(console, "collect") as line:
-        for begin in range(0, len(seeds), _CHUNK):
-            chunk = seeds[begin : begin + _CHUNK]
-            paths = {seed: [writer.path(**place, seed=seed, attempt=number) for number in attempts] for seed in chunk}
+    with EnvPool(make_env=factory, workers=values["workers"]) as pool, ProgressLine(console, "collect") as line:
+        for begin in range(0, len(seeds), size):
+            chunk = seeds[begin : begin + size]
+            paths = {
+                seed: [writer.path(**vars(place), seed=seed, attempt=number) for number in attempts] for seed in chunk
+            }
             missing = [seed for seed, files in paths.items() if not all(path.exists() for path in files)]
             there = [read_episode(path) for seed in chunk if seed not in missing for path in paths[seed]]
             if actor is not None and any(episode.policy_sha256 != actor.sha256 for episode in there):
@@ -131,7 +151,7 @@ def _collect(composed: Composed, opened: Run, console: Console, actor: Actor | N
             if actor is None:
                 made = pool.demonstrate(missing, demonstrator)
             elif missing:  # a batch is sampled as a whole, so that it comes out as if nothing had been there
-                made = [e for e in _attempt(pool, actor, values, chunk, task=task) if e.seed in missing]
+                made = [e for e in _attempt(pool, actor, values, chunk, task=place.task) if e.seed in missing]
             else:
                 made = []
             for episode in made:

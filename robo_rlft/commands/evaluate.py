@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.console import Console
 from robo_rlft.commands.checks import Phase, RunArguments, check
 from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
+from robo_rlft.commands.live import LiveArguments, acts_live, check_live, live_factory, live_place
 from robo_rlft.commands.policies import (
     BASELINES,
     ORACLE,
@@ -25,7 +26,7 @@ from robo_rlft.commands.process import prepare
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
-from robo_rlft.env import EnvState
+from robo_rlft.env import EnvState, Place
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
 from robo_rlft.evaluation.protocol import Checkpoint, Progress, evaluate, scene_result
 from robo_rlft.evaluation.report import doubts
@@ -41,7 +42,7 @@ RESULTS, PARTIAL = "results.json", "partial.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(RunArguments):
+class Arguments(RunArguments, LiveArguments):
     """What `evaluate` takes beside its groups."""
 
     checkpoint: str | None
@@ -51,7 +52,6 @@ class Arguments(RunArguments):
     first_scene: NonNegativeInt
     decoding: Literal["greedy", "sampled"]
     tries: PositiveInt
-    instructions: Path | None
     batch_size: PositiveInt
     rotations: PositiveInt
 
@@ -73,6 +73,9 @@ def check_config(composed: Composed) -> None:
         raise ConfigError(f"tries: a demonstrator shows every scene once, its mistakes too; got {tries}")
     if composed.values["instructions"] is not None and composed.values["first_scene"] != 0:
         raise ConfigError("first_scene: lines of instructions=FILE name their own scenes; leave it out")
+    check_live(composed, judged=True)
+    if acts_live(composed) and tries > 1:
+        raise ConfigError(f"tries: on a table no scene comes back; expected 1, got {tries}")
     if name == ORACLE and composed.values["instructions"] is not None:
         raise ConfigError("checkpoint=oracle knows the task's own goals only; leave instructions= out")
 
@@ -109,7 +112,7 @@ def _default_name(composed: Composed, checkpoint: Checkpoint) -> str:
 def _instructions(composed: Composed) -> tuple[InstructionLine, ...] | None:
     """Return the user's own sentences, all of them checked before the first is run."""
     values = composed.values
-    if values["instructions"] is None:
+    if values["instructions"] is None or acts_live(composed):  # a table's are said as its scenes come
         return None
     path = Path(str(values["instructions"]))
     lines = read_instructions(path)
@@ -148,15 +151,22 @@ def _evaluate(
     console: Console,
 ) -> EvaluationResult:
     values = composed.values
-    make_env = environment_factory(values, trust=composed.trust, workspace=chosen.workspace, rotations=chosen.rotations)
-    task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
+    grid: Any = {"workspace": chosen.workspace, "rotations": chosen.rotations}
+    live = acts_live(composed)
+    if live:
+        place = live_place(composed)
+        make_env: Any = live_factory(composed, folder=opened.path, console=console, **grid)
+    else:
+        task = str(target_class(str(values["task"]["_target_"]), trust=composed.trust).name)
+        place = Place(task=task, split=values["split"], phase=values["phase"])
+        make_env = environment_factory(values, trust=composed.trust, **grid)
     title = f"evaluate {chosen.checkpoint.name} on {values['split']}"
     with (
         EnvPool(make_env=make_env, workers=values["workers"]) as pool,
         ProgressLine(console, title, keep=False) as line,
     ):
         if chosen.checkpoint.name == ORACLE:
-            return _demonstrate(composed, task, pool, line)
+            return _demonstrate(composed, place.task, pool, line)
 
         def progress(state: Progress) -> None:
             success = f"success {state.successes / state.scored:.2f}" if state.scored else "success unknown"
@@ -167,13 +177,13 @@ def _evaluate(
         return evaluate(
             pool,
             chosen.policy,
-            task=task,
-            split=values["split"],
-            phase=values["phase"],
+            task=place.task,
+            split=place.split,
+            phase=place.phase,
             episodes=values["episodes"],
             first_scene=values["first_scene"],
             greedy=values["decoding"] == "greedy",
-            batch_size=values["batch_size"],
+            batch_size=1 if live else values["batch_size"],
             checkpoint=chosen.checkpoint,
             seed=values["seed"],
             tries=values["tries"],

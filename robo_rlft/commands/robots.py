@@ -27,7 +27,7 @@ JOURNAL = "journal.jsonl"
 ROBOT_PROVIDED = frozenset({"workspace", "rotations", "operator", "journal", "cameras"})
 RESERVED = ("operator", "journal", "driver")
 SCENE_COMMANDS = ("collect", "train", "evaluate")
-LOOKING = ("collect", "deploy")  # commands that act on what the cameras see
+LOOKING = ("collect", "deploy", "evaluate", "train")  # commands that act on what the cameras see
 
 
 def is_real(values: Mapping[str, Any], *, trust: Sequence[str] = ()) -> bool:
@@ -150,18 +150,56 @@ def _camera_nodes(composed: Composed) -> list[tuple[str, Any]]:
     return [("camera", group)] if TARGET in group else [(f"camera.{name}", node) for name, node in group.items()]
 
 
+def restores_scenes(composed: Composed) -> bool:
+    """Tell whether the robot of a config can be put back into an earlier scene, as simulated ones can."""
+    node = composed.values.get("robot")
+    return isinstance(node, Mapping) and _is_scene(str(node.get(TARGET)), composed.trust)
+
+
+def may_act_live(composed: Composed) -> bool:
+    """Tell whether what the command does needs no scene twice: a policy's own attempts, one after the other."""
+    values = composed.values
+    if composed.command == "collect":
+        return values.get("checkpoint") is not None
+    if composed.command == "evaluate":
+        return values.get("checkpoint") != "oracle"
+    data = values["algorithm"].get("data") if isinstance(values.get("algorithm"), Mapping) else None
+    found = _class(str(data.get(TARGET)), composed.trust) if isinstance(data, Mapping) else None
+    return bool(getattr(found, "acts_live", False))
+
+
+def live_refusal(composed: Composed) -> str:
+    """Return why the command cannot do without scenes that come back, and what to do."""
+    choice = "driver_only=true" if restores_scenes(composed) else f"robot={composed.choices.get('robot')}"
+    if composed.command == "train":
+        return (
+            f"algorithm: {composed.choices.get('algorithm')} acts in scenes that come back, or not at all, and with "
+            f"{choice} none does; expected algorithm=weighted_bc, which clones the better of the policy's own attempts "
+            "and learns from each as often as it likes, or algorithm=ppo, which needs more of them"
+        )
+    return (
+        f"checkpoint: with {choice} a policy acts, since a demonstrator needs scenes that are laid anew; expected "
+        "checkpoint=FILE"
+    )
+
+
 def _scene_problem(composed: Composed, target: str) -> str | None:
     """Return why a command that builds its scenes anew cannot have this robot."""
     if _is_scene(target, composed.trust) or (composed.command == "collect" and _by_hand(composed)):
+        return None
+    if may_act_live(composed):
         return None
     try:
         target_class(target, trust=composed.trust)
     except ConfigError as error:
         return f"robot: {error}"
+    if composed.command == "train":
+        return live_refusal(composed)
     choice = composed.choices.get("robot") or target
     return (
-        f"robot: {composed.command} builds its scenes anew, which {choice} ({target}) cannot; run a policy on it with "
-        "deploy, and record demonstrations on it with collect demonstrator=click"
+        f"robot: a demonstrator needs scenes that are laid anew, which {choice} ({target}) cannot; run a policy on it "
+        f"with deploy, or with {composed.command} checkpoint=FILE, and record demonstrations on it with collect "
+        "demonstrator=click"
     )
 
 

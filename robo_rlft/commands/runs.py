@@ -29,10 +29,12 @@ FORMAT_VERSION = 1
 RUN_FILE, CONFIG_FILE, LOCK_FILE = "run.json", "config.yaml", "lock"
 # Where a run lies is not part of what it is.
 LOCATION = ("run", "output", "overwrite")
+_OF_TABLES: Mapping[str, Any] = {"driver_only": False, "resets": "ask", "operator": None}
 # Command -> its arguments that came after the first runs -> the value with which it does what it did without them.
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "collect": {"checkpoint": None, "decoding": "sampled", "tries": 1},
-    "evaluate": {"first_scene": 0},
+    "collect": {"checkpoint": None, "decoding": "sampled", "tries": 1, **_OF_TABLES, "instructions": None},
+    "evaluate": {"first_scene": 0, "camera": {}, **_OF_TABLES},
+    "train": {"camera": {}, **_OF_TABLES, "instructions": None},
 }
 # Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.
 _ACCELERATOR = "trainer.accelerator: "

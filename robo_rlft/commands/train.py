@@ -22,6 +22,7 @@ from robo_rlft.algorithms.reward_model import RewardModel
 from robo_rlft.commands.checkpoints import AtomicCheckpointIO, KeepLast, last_checkpoint
 from robo_rlft.commands.checks import Phase, RunArguments, check
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
+from robo_rlft.commands.live import LiveArguments, acts_live, check_live, live_factory
 from robo_rlft.commands.loggers import CsvLogger
 from robo_rlft.commands.policies import POLICY_GROUPS, POLICY_PROVIDED, agree, build_policy
 from robo_rlft.commands.process import prepare
@@ -44,7 +45,7 @@ FORMAT, FORMAT_VERSION = "robo_rlft.training", 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(RunArguments):
+class Arguments(RunArguments, LiveArguments):
     """What `train` takes beside its groups."""
 
     init: Path | None
@@ -123,6 +124,7 @@ def check_config(composed: Composed) -> None:
     groups = (*GROUPS, *(POLICY_GROUPS if trains_policy(values["algorithm"], composed.trust) else ()), "trainer")
     check(composed, Arguments, groups, provided=provided, problems=problems)
     check_processor(values)
+    check_live(composed, judged=True)
     if values["words"] is not None and trains_policy(values["algorithm"], composed.trust):
         raise ConfigError("words: new words are taught to an encoder; expected algorithm=clip beside it")
     if (
@@ -184,7 +186,11 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
             policy = load_policy(Path(values["init"]), trust=trust)
             agree(composed, policy)
             workspace, rotations = policy.workspace, policy.rotations
-    make_env = environment_factory(values, trust=trust, workspace=workspace, rotations=rotations)
+    make_env: Any
+    if acts_live(composed):
+        make_env = live_factory(composed, folder=opened.path, workspace=workspace, rotations=rotations, console=console)
+    else:
+        make_env = environment_factory(values, trust=trust, workspace=workspace, rotations=rotations)
     context = TrainContext(
         policy=policy,  # type: ignore[arg-type]  # an encoder's data module does not look at it
         workspace=workspace,

@@ -11,7 +11,7 @@ from robo_rlft.geometry import Workspace
 from robo_rlft.records import LearningPolicy, OutcomeReward
 
 if TYPE_CHECKING:
-    from robo_rlft.env import TabletopEnv
+    from robo_rlft.rollout.jobs import Env
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class TrainContext:
 
     policy: LearningPolicy  # the one that is being trained
     workspace: Workspace
-    make_env: Callable[[], TabletopEnv] | None  # picklable; None where there is no simulator
+    make_env: Callable[[], Env] | None  # picklable, but for a robot's; None where there is none
     data_dir: Path | None  # a folder of episodes
     run_dir: Path
     seed: int

@@ -81,7 +81,7 @@ class DemonstrationData(LightningDataModule):
                 f"held out for validation, got {len(episodes)}: collect more, or set val_episodes=0"
             )
         self.leak = check_source(
-            [_source(e, self.context.data_dir) for e in episodes], self.context, allow_leak=self.allow_leak
+            [source_of(e, self.context.data_dir) for e in episodes], self.context, allow_leak=self.allow_leak
         )
         self._train = examples(episodes[:count])
         self._val = examples(episodes[count:]) if self.val_episodes else None
@@ -100,7 +100,8 @@ class DemonstrationData(LightningDataModule):
         return 0 if self.trainer is None else self.trainer.global_step
 
 
-def _source(episode: Episode, folder: Path) -> Source:
+def source_of(episode: Episode, folder: Path) -> Source:
+    """Return where an episode's examples come from."""
     return Source(
         name=f"the episode of seed {episode.seed} in {folder}",
         split=episode.split,

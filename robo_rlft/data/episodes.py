@@ -16,7 +16,7 @@ import numpy as np
 
 from robo_rlft.data.archive import HEIGHT_MAX, HEIGHT_MIN, HEIGHT_STEP, EpisodeError, Kind, metres, stored_height
 from robo_rlft.geometry import Workspace
-from robo_rlft.rollout.episode import FAILURES, Episode
+from robo_rlft.rollout.episode import FAILURES, JUDGES, Episode
 
 FORMAT = "robo_rlft.episode"
 FORMAT_VERSION = 2
@@ -39,7 +39,7 @@ _KIND = Kind(
 _WORDS = ("task", "split", "phase")
 _LISTS = ("instructions", "pick_names", "place_names")  # of words, one for each action
 # Of a policy's attempts alone; files without them are older, or a demonstrator's.
-_OF_ATTEMPTS = {"attempt": None, "policy_sha256": None, "script": ()}
+_OF_ATTEMPTS = {"attempt": None, "policy_sha256": None, "told_by": "task", "script": ()}
 
 
 class EpisodeWriter:
@@ -131,6 +131,8 @@ def _faults(episode: Episode) -> Iterator[str]:
         yield f"expected the number of an attempt, got {episode.attempt!r}"
     if not isinstance(episode.policy_sha256, str | None):
         yield f"expected a policy's hash, got {episode.policy_sha256!r}"
+    if episode.told_by not in JUDGES:
+        yield f"expected who told of success as one of {', '.join(JUDGES)}, got {episode.told_by!r}"
     if type(episode.seed) is not int or type(episode.rotations) is not int or episode.rotations < 1:
         yield f"expected a whole seed and at least 1 rotation, got {episode.seed!r} and {episode.rotations!r}"
     known = type(episode.success) is bool and episode.failure in (None, *FAILURES)

@@ -59,6 +59,8 @@ def record_attempts(
     Returns:
         G K episodes, those of a scene adjacent.
     """
+    if not pool.restores and (len(seeds) > 1 or tries > 1):
+        raise ValueError(f"expected one attempt at a time where no scene comes back, got {len(seeds)} x {tries}")
     starts = [start for start in pool.reset(seeds) for _ in range(tries)]
     tracks = [_Track(state=start.state, pictures=[start.observation]) for start in starts]
     scenes = stack([start.observation for start in starts[::tries]])
@@ -78,7 +80,14 @@ def record_attempts(
     kinds = pool.explain([track.state for track in failed], [track.attempts for track in failed])
     failures = dict(zip(map(id, failed), kinds, strict=True))
     return [
-        track.episode(actor, task=task, seed=seeds[i // tries], attempt=i % tries, failure=failures.get(id(track)))
+        track.episode(
+            actor,
+            task=task,
+            seed=seeds[i // tries],
+            attempt=i % tries,
+            failure=failures.get(id(track)),
+            told_by=pool.told_by,
+        )
         for i, track in enumerate(tracks)
     ]
 
@@ -104,7 +113,9 @@ class _Track:
         self.pictures.append(outcome.observation)
         self.state, self.success = outcome.state, outcome.success
 
-    def episode(self, actor: Actor, *, task: str, seed: int, attempt: int, failure: str | None) -> Episode:
+    def episode(
+        self, actor: Actor, *, task: str, seed: int, attempt: int, failure: str | None, told_by: str
+    ) -> Episode:
         steps = np.stack(self.actions)
         goals = [state.goal for state in self.before]
         return Episode(
@@ -128,5 +139,6 @@ class _Track:
             workspace=actor.workspace,
             attempt=attempt,
             policy_sha256=actor.sha256,
+            told_by=told_by,
             script=self.state.sentences,
         )

@@ -7,7 +7,7 @@ episode. Inference is batched in this process. Knows nothing of losses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robo_rlft.env import EnvState
 from robo_rlft.policies.factors import FactoredDecision
-from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, stack
+from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, concatenate, stack
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction, Outcome
 from robo_rlft.rollout.pool import EnvPool
@@ -69,7 +69,19 @@ def collect(
         generator: of the actions.
         branch: draws the outcomes to go on from.
         final_pictures: look at every episode's end too.
+
+    Raises:
+        ValueError: several episodes of a scene where none comes back.
     """
+    if not pool.restores:
+        if samples > 1 or branch is not None:
+            raise ValueError(f"expected samples=1 where no scene comes back, got {samples}")
+        if len(seeds) > 1:
+            alone = [
+                collect(pool, policy, [seed], samples=1, generator=generator, final_pictures=final_pictures)
+                for seed in seeds
+            ]
+            return beside_each_other(alone)
     starts = pool.reset(seeds)
     rows = torch.arange(len(seeds)).repeat_interleave(samples)
     states = [starts[int(i)].state for i in rows]
@@ -101,6 +113,30 @@ def collect(
         starts=tuple(start.state for start in starts),
         finals=stack(pictures) if final_pictures else None,
     )
+
+
+def beside_each_other(rollouts: Sequence[Rollout]) -> Rollout:
+    """Join rollouts of single episodes into one, as if they had been acted at the same time."""
+    padded = []
+    for t in range(max(len(one.transitions) for one in rollouts)):
+        rows = [one.transitions[t] if t < len(one.transitions) else _over(one.transitions[-1]) for one in rollouts]
+        padded.append(replace(concatenate(rows), group=torch.arange(len(rollouts))))
+    finals = [one.finals for one in rollouts if one.finals is not None]
+    encodings = [[one.encoded[t] for one in rollouts if t < len(one.encoded)] for t in range(len(padded))]
+    return Rollout(
+        transitions=tuple(padded),
+        encoded=tuple(concatenate(step) for step in encodings),
+        samples=1,
+        branched=False,
+        starts=tuple(start for one in rollouts for start in one.starts),
+        finals=concatenate(finals) if finals else None,
+    )
+
+
+def _over(last: Transition) -> Transition:
+    """Return the padding that follows an episode's last step."""
+    no = torch.zeros_like(last.valid)
+    return replace(last, reward=torch.zeros_like(last.reward), terminated=no, truncated=no, valid=no)
 
 
 def _decide(

@@ -24,6 +24,9 @@ FAILURES: tuple[str, ...] = (
     "timed_out",
 )
 
+# Who may say whether an episode succeeded: the simulated task, or on a table a person, a learned reward, or nobody.
+JUDGES: tuple[str, ...] = ("task", "person", "classifier", "nobody")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
@@ -50,6 +53,7 @@ class Episode:
     # Of a policy's attempts alone; several of them share a scene.
     attempt: int | None = None  # which of them this is, from 0
     policy_sha256: str | None = None  # the file of the policy that acted
+    told_by: str = "task"  # one of JUDGES; where nobody told, success is False and means nothing
     script: tuple[str, ...] = ()  # all that was to be said, in order; those that were not reached too
 
     @property

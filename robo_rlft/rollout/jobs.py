@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from robo_rlft.env import SUCCESS, EnvState, TabletopEnv
+from robo_rlft.env import SUCCESS, EnvState, Place, StepResult, TabletopEnv
 from robo_rlft.records import Observation
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.tasks.demonstrators import Demonstrator
 from robo_rlft.tasks.task import Attempt, Goal
+
+
+class Env(Protocol):
+    """What a policy acts in: `robo_rlft.env.TabletopEnv`, or `robo_rlft.live.LiveEnv` with one state, the present."""
+
+    @property
+    def restores(self) -> bool: ...
+    @property
+    def told_by(self) -> str: ...
+    @property
+    def place(self) -> Place: ...
+    def start(self, seed: int, *, sentence: str | None = None, goal: Goal | None = None) -> EnvState: ...
+    def look(self, state: EnvState) -> Observation: ...
+    def act(self, state: EnvState, action: npt.ArrayLike) -> StepResult: ...
+    def explain(self, state: EnvState, attempts: Sequence[Attempt]) -> str: ...
+    def film(self, state: EnvState, action: npt.ArrayLike) -> list[Any]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +70,7 @@ class Outcome:
         return self.state.progress > SUCCESS
 
 
-def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Start:
+def _reset(env: Env, seed: int, instruction: Instruction | None) -> Start:
     if instruction is None:
         state = env.start(seed)
     else:
@@ -61,11 +78,11 @@ def _reset(env: TabletopEnv, seed: int, instruction: Instruction | None) -> Star
     return Start(state=state, observation=env.look(state))
 
 
-def _look(env: TabletopEnv, state: EnvState) -> Observation:
+def _look(env: Env, state: EnvState) -> Observation:
     return env.look(state)
 
 
-def _step(env: TabletopEnv, state: EnvState, action: Any, picture: bool, final_picture: bool) -> Outcome:
+def _step(env: Env, state: EnvState, action: Any, picture: bool, final_picture: bool) -> Outcome:
     result = env.act(state, action)
     wanted = final_picture if result.terminated or result.truncated else picture
     return Outcome(
@@ -142,11 +159,11 @@ def record_episode(env: TabletopEnv, seed: int, choose: Callable[[EnvState], Cho
     )
 
 
-def _film(env: TabletopEnv, state: EnvState, action: Any) -> list[Any]:
+def _film(env: Env, state: EnvState, action: Any) -> list[Any]:
     return env.film(state, action)
 
 
-def _explain(env: TabletopEnv, state: EnvState, attempts: Sequence[Attempt]) -> str:
+def _explain(env: Env, state: EnvState, attempts: Sequence[Attempt]) -> str:
     return env.explain(state, attempts)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from robo_rlft.env import EnvState, TabletopEnv
+from robo_rlft.env import EnvState, Place
 from robo_rlft.records import Observation, PickPlace
 from robo_rlft.rollout.episode import Episode
-from robo_rlft.rollout.jobs import JOBS, Instruction, Outcome, Start
+from robo_rlft.rollout.jobs import JOBS, Env, Instruction, Outcome, Start
 from robo_rlft.tasks.demonstrators import Demonstrator
 from robo_rlft.tasks.task import Attempt
 
@@ -35,15 +35,32 @@ class WorkerError(RuntimeError):
 class EnvPool:
     """Environments for batches of jobs; a context manager."""
 
-    def __init__(self, *, make_env: Callable[[], TabletopEnv], workers: int = 0) -> None:
+    def __init__(self, *, make_env: Callable[[], Env], workers: int = 0) -> None:
         """Make a pool.
 
         Args:
             make_env: makes one environment; picklable, as each worker calls it.
             workers: processes; 0 steps one environment in this one.
         """
-        self._env: TabletopEnv | None = make_env() if workers == 0 else None
+        self._env: Env | None = make_env() if workers == 0 else None
         self._workers = [_Worker(make_env, index) for index in range(workers)]
+
+    @property
+    def restores(self) -> bool:
+        """Whether a scene can be acted in more than once: on a real table it cannot, and one comes after the other."""
+        return self._env is None or self._env.restores
+
+    @property
+    def told_by(self) -> str:
+        """Who says whether episodes succeed: "task", "person", "classifier" or "nobody"."""
+        return "task" if self._env is None else self._env.told_by
+
+    @property
+    def place(self) -> Place:
+        """What the episodes of the environment in this process are said to be of."""
+        if self._env is None:
+            raise WorkerError("environments in workers are not asked what they are of: expected workers=0")
+        return self._env.place
 
     def __enter__(self) -> EnvPool:
         return self
@@ -118,7 +135,7 @@ class EnvPool:
 
 
 class _Worker:
-    def __init__(self, make_env: Callable[[], TabletopEnv], index: int) -> None:
+    def __init__(self, make_env: Callable[[], Env], index: int) -> None:
         # Forking a process that runs torch's threads can hang; the fork server is forked from before they exist.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["robo_rlft.env", "robo_rlft.rollout.pool", "robo_rlft.sim.floating"])
@@ -153,9 +170,9 @@ class _Worker:
             self.process.join()
 
 
-def _serve(connection: Connection, make_env: Callable[[], TabletopEnv]) -> None:
+def _serve(connection: Connection, make_env: Callable[[], Env]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
-    env: TabletopEnv | None = None
+    env: Env | None = None
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         while True:
             job, arguments = connection.recv()

@@ -134,6 +134,8 @@ class FakeState(NamedTuple):
 class FakePool:
     """One-step episodes that pay 1 where `pays` says so; remembers which scenes it was asked for."""
 
+    restores = True
+
     def __init__(self, *, pays: Callable[[Tensor], bool], max_steps: int = 1) -> None:
         self.pays = pays
         self.max_steps = max_steps

@@ -22,6 +22,7 @@ class TaskScenes:
         task.check(split=split, phase=phase)
         self.driver, self.task, self.split, self.phase = driver, task, split, phase
         self._layout: Layout | None = None
+        self.number = -1  # of the scene that was laid last
 
     @property
     def layout(self) -> Layout:
@@ -32,6 +33,7 @@ class TaskScenes:
 
     def lay(self, seed: int) -> str:
         """Put a scene on the table; return the sentence that the task asks there."""
+        self.number = seed
         self._layout = self.task.scene(split=self.split, phase=self.phase, seed=seed)
         self.driver.build(self._layout.bodies, self._layout.poses)
         return self._layout.instruction

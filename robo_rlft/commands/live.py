@@ -1,0 +1,197 @@
+"""Live environments from configs: which commands act on a robot without a simulator's help, and with whose word.
+
+A robot that cannot restore a scene always does; a simulated one with `driver_only=true`, as a rehearsal of a real
+table: then its scenes are laid one after the other, and nobody reads its state but a simulated person.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from robo_rlft.commands.deploy.command import read_sentences
+from robo_rlft.commands.deploy.prompts import ConsoleOperator
+from robo_rlft.commands.deploy.scenes import TaskScenes, as_scene_driver, lays_scenes
+from robo_rlft.commands.live_episode import REAL_PHASE, REAL_SPLIT, REAL_TASK
+from robo_rlft.commands.robots import build_robot, live_refusal, may_act_live, restores_scenes
+from robo_rlft.commands.tables import (
+    ClassifierJudge,
+    ConsolePerson,
+    Person,
+    PersonJudge,
+    RealTable,
+    SimulatedJudge,
+    SimulatedTable,
+)
+from robo_rlft.config import Composed, ConfigError, build, target_class
+from robo_rlft.config.nodes import TARGET
+from robo_rlft.env import Place
+from robo_rlft.geometry import Workspace
+from robo_rlft.live import Judge, LiveEnv, Table
+from robo_rlft.models.spec import class_path
+from robo_rlft.rewards.paid_at_end import FromFile, SuccessReward
+from robo_rlft.rewards.person import PersonReward
+from robo_rlft.rewards.progress import ProgressReward
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveArguments:
+    """What commands take that can act on a robot without a simulator's help."""
+
+    driver_only: bool
+    instructions: Path | None
+    resets: Literal["ask", "skip"]
+    operator: str | None
+
+
+def acts_live(composed: Composed) -> bool:
+    """Tell whether the command's episodes are acted through the driver alone."""
+    values = composed.values
+    return bool(values.get("driver_only")) or not (restores_scenes(composed) or _by_hand(values))
+
+
+def _by_hand(values: Mapping[str, Any]) -> bool:
+    """Tell whether a person demonstrates, who needs no policy's environment."""
+    return values.get("demonstrator") is not None and values.get("checkpoint") is None and "demonstrator" in values
+
+
+def live_place(composed: Composed) -> Place:
+    """Return what the episodes of a command that acts live are said to be of."""
+    if not restores_scenes(composed):
+        return Place(task=REAL_TASK, split=REAL_SPLIT, phase=REAL_PHASE)
+    task = str(target_class(str(composed.values["task"][TARGET]), trust=composed.trust).name)
+    return Place(task=task, split=composed.values["split"], phase=composed.values["phase"])
+
+
+def judges(composed: Composed) -> bool:
+    """Tell whether somebody says of each episode whether it succeeded."""
+    return str(composed.values["reward"].get(TARGET)) in (class_path(PersonReward), class_path(SuccessReward))
+
+
+def check_live(composed: Composed, *, judged: bool) -> None:
+    """Refuse what cannot work where a command acts live; and a person's word where it does not.
+
+    Args:
+        composed: the config.
+        judged: whether episodes are of no use to the command where nobody judges them.
+
+    Raises:
+        ConfigError: with every problem found, one a line.
+    """
+    if acts_live(composed):
+        problems = live_problems(composed, judged=judged)
+    elif str(composed.values["reward"].get(TARGET)) == class_path(PersonReward):
+        problems = [
+            "reward: a person judges what a robot does, one episode after the other; expected driver_only=true beside "
+            "reward=person, or a real robot"
+        ]
+    else:
+        problems = []
+    if problems:
+        raise ConfigError("\n  ".join(problems))
+
+
+def live_factory(
+    composed: Composed, *, folder: Path, workspace: Workspace, rotations: int, console: Console
+) -> Callable[[], LiveEnv]:
+    """Return a function that makes the environment of a checked config, for this process alone.
+
+    Args:
+        composed: a command's config.
+        folder: of the run, for the robot's journal.
+        workspace: of the policy that acts.
+        rotations: likewise.
+        console: tells where the page is, where a person is asked on one.
+    """
+    return functools.partial(_make, composed, folder, workspace, rotations, console)
+
+
+def live_problems(composed: Composed, *, judged: bool) -> list[str]:
+    """Return what is wrong with a config whose command acts live, in words.
+
+    Args:
+        composed: the config.
+        judged: whether episodes are of no use to the command where nobody judges them.
+    """
+    values, reward = composed.values, str(composed.values["reward"].get(TARGET))
+    simulated = restores_scenes(composed)
+    problems = []
+    if not may_act_live(composed):
+        return [live_refusal(composed)]
+    if values["workers"] > 0:
+        problems.append(f"workers: a robot is one; expected 0, got {values['workers']}")
+    if judged and reward == class_path(ProgressReward):
+        problems.append(
+            "reward: nobody knows a task's progress on a table; expected reward=person, or one that was learned: "
+            "reward=success reward.model=FILE, got reward=progress"
+        )
+    if reward == class_path(PersonReward) and values["reward"]["ask"] == "simulated" and not simulated:
+        problems.append("reward.ask: a simulated person sees simulated tables only; expected keyboard or page")
+    if not simulated and values["instructions"] is None:
+        problems.append(
+            "instructions: a real table says nothing; expected instructions=FILE, a file of sentences, one a line, "
+            "that are asked in turn"
+        )
+    return problems
+
+
+def _make(composed: Composed, folder: Path, workspace: Workspace, rotations: int, console: Console) -> LiveEnv:
+    values, trust = composed.values, composed.trust
+    operator = ConsoleOperator(name=values["operator"])
+    node = {TARGET: class_path(Workspace), **asdict(workspace)}
+    placed = dataclasses.replace(composed, values={**values, "workspace": node, "rotations": rotations})
+    driver = build_robot(placed, operator=operator if operator.present else None, folder=folder)
+    reward = build(values["reward"], trust=trust, path="reward", workspace=workspace, rotations=rotations)
+    if isinstance(reward, FromFile):
+        reward.load(workspace=workspace, trust=trust)
+    scenes = None
+    if lays_scenes(driver):
+        task = build(values["task"], trust=trust, path="task", workspace=workspace, rotations=rotations)
+        scenes = TaskScenes(driver=as_scene_driver(driver), task=task, split=values["split"], phase=values["phase"])
+    person = _person(reward, operator, values, console, simulated=scenes is not None)
+    return LiveEnv(
+        driver=driver,
+        table=_table(values, scenes, person),
+        reward=reward,
+        workspace=workspace,
+        rotations=rotations,
+        judge=_judge(reward, person, scenes, seed=int(values["seed"])),
+    )
+
+
+def _person(
+    reward: Any, operator: ConsoleOperator, values: Mapping[str, Any], console: Console, *, simulated: bool
+) -> Person | None:
+    """Return whom to ask, for scenes or for success; None where nobody is needed."""
+    judges = isinstance(reward, PersonReward) and reward.ask != "simulated"
+    lays = not simulated and values["resets"] == "ask"
+    if not judges and not lays:
+        return None
+    if isinstance(reward, PersonReward) and reward.ask == "page":
+        raise ConfigError("reward.ask: page")
+    return ConsolePerson(operator)
+
+
+def _judge(reward: Any, person: Person | None, scenes: TaskScenes | None, *, seed: int) -> Judge | None:
+    if isinstance(reward, SuccessReward):
+        return ClassifierJudge(reward)
+    if not isinstance(reward, PersonReward):
+        return None
+    if reward.ask == "simulated":
+        assert scenes is not None  # the config's check saw to it
+        return SimulatedJudge(scenes, noise=reward.noise, seed=seed)
+    assert person is not None
+    return PersonJudge(person)
+
+
+def _table(values: Mapping[str, Any], scenes: TaskScenes | None, person: Person | None) -> Table:
+    if scenes is not None:
+        return SimulatedTable(scenes)
+    sentences = [one.sentence for one in read_sentences(Path(str(values["instructions"])))]
+    return RealTable(sentences, person=person, ask=values["resets"] == "ask")
