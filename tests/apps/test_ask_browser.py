@@ -72,6 +72,10 @@ def test_questions_are_answered_by_key_and_by_click(browser: Any, program: Progr
     wait(browser, lambda: text(browser, "count") == "3 answered")
     listed = [one.text.split("\n") for one in browser.find_elements("css selector", "#recent li")]
     assert listed[0] == ["3. and now?", "done"] and listed[2][1] == "ready"
+    stopped = program.ask("lay the table anew, then press Enter", READY)
+    see(browser, "lay the table anew, then press Enter")
+    browser.find_elements("css selector", "#answers button")[1].send_keys(ENTER)  # which presses what has the focus
+    assert stopped.result(10.0) == "stop"
     assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
 
 
@@ -80,9 +84,10 @@ def test_a_second_press_does_not_answer_the_next_question(browser: Any, program:
     first, second = program.ask("first?"), program.ask("second?")  # comes as soon as the first is answered
     see(browser, "first?")
     answer_twice = """
-        const press = () => document.dispatchEvent(new KeyboardEvent("keydown", {key: "y"}));
-        const seen = new MutationObserver(() => { seen.disconnect(); press(); window.again = true; });
-        seen.observe(document.getElementById("question"), {childList: true});
+        const press = () => document.dispatchEvent(new KeyboardEvent("keydown", {key: "y", bubbles: true}));
+        const question = document.getElementById("question");
+        const again = () => { if (question.textContent === "second?") { press(); window.again = true; } };
+        new MutationObserver(again).observe(question, {childList: true});
         press(); press();"""
     browser.execute_script(answer_twice)
     see(browser, "second?")
