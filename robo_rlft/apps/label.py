@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from robo_rlft.apps.desk import NotAsked
 from robo_rlft.data.labels import ANSWERS, DELETED, Label, LabelLog, Labels, Question
 
 AHEAD = 4  # questions whose films are made before they are asked
@@ -23,10 +24,6 @@ class PageLabeler:
     def __init__(self, *, port: int = 0) -> None:
         """Set where the page is: a port of 127.0.0.1, or 0 for a free one."""
         self.port = port
-
-
-class NotAsked(ValueError):
-    """What the page sent is no answer to what is asked; the message says why."""
 
 
 class Films:

@@ -9,6 +9,7 @@ _KNOWN = frozenset(
     {
         "robo_rlft.algorithms.clip_words.WordsError",
         "robo_rlft.algorithms.rloo.ZeroSuccessError",
+        "robo_rlft.apps.ask.AskError",
         "robo_rlft.data.archive.EpisodeError",
         "robo_rlft.data.labels.LabelError",
         "robo_rlft.driver.DriverError",

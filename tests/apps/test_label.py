@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from robo_rlft.apps.label import Films, LabelDesk, NotAsked
+from robo_rlft.apps.desk import NotAsked
+from robo_rlft.apps.label import Films, LabelDesk
 from robo_rlft.data.labels import LabelLog, Question, read_labels
 
 QUESTIONS = [

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from robo_rlft.apps.label import Films, LabelDesk
-from robo_rlft.apps.label_server import MAX_BODY, LabelPage
+from robo_rlft.apps.label_server import LabelPage
+from robo_rlft.apps.local_page import MAX_BODY
 from robo_rlft.data.labels import LabelLog, read_labels
 from tests.apps.test_label import QUESTIONS, SENTENCES
 
