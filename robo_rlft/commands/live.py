@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from robo_rlft.apps.ask import AskPage
 from robo_rlft.commands.deploy.command import read_sentences
 from robo_rlft.commands.deploy.prompts import ConsoleOperator
 from robo_rlft.commands.deploy.scenes import TaskScenes, as_scene_driver, lays_scenes
@@ -23,6 +24,7 @@ from robo_rlft.commands.robots import build_robot, live_refusal, may_act_live, r
 from robo_rlft.commands.tables import (
     ClassifierJudge,
     ConsolePerson,
+    PagePerson,
     Person,
     PersonJudge,
     RealTable,
@@ -173,9 +175,17 @@ def _person(
     lays = not simulated and values["resets"] == "ask"
     if not judges and not lays:
         return None
-    if isinstance(reward, PersonReward) and reward.ask == "page":
-        raise ConfigError("reward.ask: page")
-    return ConsolePerson(operator)
+    if not isinstance(reward, PersonReward) or reward.ask != "page":
+        return ConsolePerson(operator)
+    try:
+        page = AskPage(port=reward.port)
+    except OSError as error:
+        raise ConfigError(
+            f"reward.port: 127.0.0.1:{reward.port} cannot be listened on ({error.strerror}); reward.port=0 takes a "
+            "free one"
+        ) from error
+    console.print(f"open {page.url} in a browser on this machine; Ctrl-C stops", markup=False)
+    return PagePerson(page)
 
 
 def _judge(reward: Any, person: Person | None, scenes: TaskScenes | None, *, seed: int) -> Judge | None:

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from robo_rlft.apps.ask import AskPage, Choice
 from robo_rlft.commands.deploy.prompts import END, NO, YES, ConsoleOperator
 from robo_rlft.commands.deploy.scenes import TaskScenes
 from robo_rlft.commands.live_episode import REAL_PHASE, REAL_SPLIT, REAL_TASK
@@ -37,6 +38,12 @@ class Person(Protocol):
 
     def close(self) -> None:
         """Leave the person alone; safe to call twice."""
+
+
+def as_picture(seen: Observation) -> npt.NDArray[np.uint8]:
+    """Return an observation's colours for people, (H, W, 3) uint8."""
+    picture: npt.NDArray[np.uint8] = seen.color.permute(1, 2, 0).contiguous().numpy()
+    return picture
 
 
 class ConsolePerson:
@@ -73,6 +80,34 @@ class ConsolePerson:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class PagePerson:
+    """The person at a page of this machine."""
+
+    _STOP = Choice("stop", "stop here", "q")
+    _READY = (Choice("ready", "ready", "Enter"), _STOP)
+    _DONE = (Choice("yes", "done", "y"), Choice("no", "not done", "n"), _STOP)
+
+    def __init__(self, page: AskPage) -> None:
+        self._page = page
+
+    def ready(self, question: str) -> None:
+        """Ask for a click."""
+        if self._page.ask(question, self._READY) == "stop":
+            raise KeyboardInterrupt(STOPPED)
+
+    def done(self, sentence: str, *, before: Observation, after: Observation) -> bool:
+        """Show what was seen before and after, and ask."""
+        pictures = [("before", as_picture(before)), ("after", as_picture(after))]
+        said = self._page.ask(f"Was it done: {sentence!r}?", self._DONE, pictures=pictures)
+        if said == "stop":
+            raise KeyboardInterrupt(STOPPED)
+        return said == "yes"
+
+    def close(self) -> None:
+        """Close the page."""
+        self._page.close()
 
 
 class PersonJudge:
@@ -165,9 +200,3 @@ class RealTable:
         """Leave the person alone."""
         if self._person is not None:
             self._person.close()
-
-
-def as_picture(seen: Observation) -> npt.NDArray[np.uint8]:
-    """Return an observation's colours for people, (H, W, 3) uint8."""
-    picture: npt.NDArray[np.uint8] = seen.color.permute(1, 2, 0).contiguous().numpy()
-    return picture

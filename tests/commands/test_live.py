@@ -96,7 +96,7 @@ def test_training_that_is_killed_goes_on_with_every_episode(monkeypatch: pytest.
     ("arguments", "message"),
     [
         (["train", "algorithm=rloo", f"init={POLICY}", *LIVE], "expected algorithm=weighted_bc"),
-        (["train", *TUNE, "reward=progress"], "nobody knows a task's progress on a table"),
+        (["train", *TUNE[:-2], "reward=progress"], "nobody knows a task's progress on a table"),
         (["train", *TUNE, "workers=2"], "workers: a robot is one; expected 0, got 2"),
         (["train", *TUNE, "driver_only=false"], "reward: a person judges what a robot does"),
         (["collect", "episodes=1", *LIVE], "checkpoint: with driver_only=true a policy acts"),
