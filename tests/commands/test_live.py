@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from robo_rlft.apps.ask import Choice, Pictures
 from robo_rlft.commands.cli import main
 from robo_rlft.commands.deploy.prompts import ConsoleOperator
-from robo_rlft.commands.tables import ConsolePerson, RealTable
+from robo_rlft.commands.tables import ConsolePerson, PagePerson, RealTable
 from robo_rlft.config import ConfigError
 from robo_rlft.data.episodes import read_episodes
 from robo_rlft.evaluation.results import read_results
@@ -153,6 +159,49 @@ def test_a_person_who_stops_or_leaves_gives_no_answer(typed: tuple[str, ...]) ->
         person(*typed).done("do it", before=a_picture(), after=a_picture())
     with pytest.raises(KeyboardInterrupt):
         person(*typed).ready("lay it")
+
+
+class Page:
+    """A page whose person answers as told."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
+
+    def ask(self, question: str, choices: Sequence[Choice], *, pictures: Pictures = ()) -> str:
+        self.asked.append((question, {choice.value for choice in choices}, [name for name, _ in pictures]))
+        return self.answers.pop(0)
+
+
+def test_a_person_at_the_page_sees_both_pictures_and_says_done_or_not() -> None:
+    page, seen = Page("yes", "no", "ready", "stop"), a_picture()
+    somebody = PagePerson(page)  # type: ignore[arg-type]
+    assert somebody.done("do it", before=seen, after=seen)
+    assert not somebody.done("do it", before=seen, after=seen)
+    somebody.ready("lay it")
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        somebody.done("do it", before=seen, after=seen)
+    assert page.asked[0] == ("Was it done: 'do it'?", {"yes", "no", "stop"}, ["before", "after"])
+
+
+@pytest.mark.slow
+def test_success_is_told_on_the_page_and_kept_with_each_episode() -> None:
+    command = ["collect", f"checkpoint={POLICY}", "episodes=2", "output=asked", "driver_only=true", "threads=1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "robo_rlft", *command, "reward=person", "reward.ask=page"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = next(found[0] for line in process.stdout if (found := re.search(r"http://127\S+/", line)))
+        for answer in ("yes", "no"):
+            while (question := httpx.get(url + "state").json()["question"]) is None:
+                time.sleep(0.1)
+            time.sleep(0.6)  # a question takes no answer in its first half second
+            assert (
+                httpx.post(url + "answer", json={"question": question["number"], "answer": answer}).status_code == 200
+            )
+        assert process.wait(timeout=60) == 0
+    assert [episode.success for episode in read_episodes(Path("asked"))] == [True, False]
 
 
 def test_nobody_at_a_terminal_is_no_person() -> None:
