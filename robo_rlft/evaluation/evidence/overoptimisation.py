@@ -15,17 +15,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from robo_rlft.evaluation.evidence.distance import Path, best_of_path, rl_path
-from robo_rlft.evaluation.evidence.drawing import GRAY, Drawn, Look, finish, looks, rate_axis, title
+from robo_rlft.evaluation.evidence.drawing import GRAY, Drawn, Look, finish, rate_axis, title
 from robo_rlft.evaluation.evidence.groups import METHOD, SEED, Group
-from robo_rlft.evaluation.figures import STYLE
+from robo_rlft.evaluation.figures import COLORS, MARKERS, STYLE
 
 COMPARISONS = "comparisons"  # the axis of the panels
+BEST_OF_N = "best_of_n"  # the method
 _RL = "rl_"  # a method's name is this and its KL coefficient
 INTERVAL = (
     "95 % intervals: seeds resampled, and within each its scenes (best of n) or each point's successes (RL: binomial, "
     "scenes as trials)"
 )
-NOTE = "line: mean over seeds; band and marks: 95 % interval of seeds and episodes; star: peak of true success"
+NOTE = "line: mean over seeds; band: 95 % interval of seeds and episodes; star: best success, where it falls after it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def overoptimisation(groups: Sequence[Group], *, evaluation: str | None = None) 
             "(decoding=sampled tries=N reward=preference reward.model=FILE), found none yet"
         )
     columns = list(dict.fromkeys(line.comparisons for line in lines))
-    look = looks(list(dict.fromkeys(line.label for line in lines)))
+    look = _looks(list(dict.fromkeys(line.label for line in lines)))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.2 + 4.0 * len(columns), 8.2), layout="constrained")
         grid = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
@@ -77,7 +78,7 @@ def overoptimisation(groups: Sequence[Group], *, evaluation: str | None = None) 
     for panel in grid[0]:
         rate_axis(panel)
     grid[0][0].set_ylabel("true success")
-    grid[1][0].set_ylabel("proxy: what is paid,\\nin deviations of the labelled attempts")
+    grid[1][0].set_ylabel("proxy, in deviations\nof the attempts that were labelled")
     finish(figure, list(grid.reshape(-1)), xlabel="square root of the KL from BC, √nats", ylabel="", note=NOTE)
     return Drawn(figure=figure, data={"interval": INTERVAL, "lines": [line.to_json() for line in lines]})
 
@@ -109,6 +110,16 @@ def _lines(group: Group, evaluation: str | None) -> list[Line]:
         )
         for label, cells, path in found
     ]
+
+
+def _looks(labels: Sequence[str]) -> dict[str, Look]:
+    """Return how lines are drawn: best of n black and dashed, RL in colours."""
+    others = [label for label in labels if label != title(BEST_OF_N)]
+    found = {
+        label: Look(color=COLORS[i % 6], marker=MARKERS[i % 6], linestyle=("-", ":")[i // 6 % 2])
+        for i, label in enumerate(others)
+    }
+    return found | {title(BEST_OF_N): Look(color=COLORS[-1], marker=MARKERS[-1], linestyle="--")}
 
 
 def _draw(above: Axes, below: Axes, line: Line, look: Look) -> None:
