@@ -28,6 +28,7 @@ from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
 from robo_rlft.env import EnvState
+from robo_rlft.evaluation.best_of_n import best_of_n, kl_of_best
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
 from robo_rlft.evaluation.protocol import Checkpoint, Judge, Progress, evaluate, scene_result
 from robo_rlft.evaluation.report import doubts
@@ -268,6 +269,14 @@ def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
         console.print(
             f"{result.checkpoint} on {result.split}: success {success.mean:.3f} "
             f"({success.low:.3f} to {success.high:.3f}), {_count(result)}, {result.decoding}",
+            markup=False,
+        )
+    judged = [scene.judged for scene in result.scored if scene.judged]
+    if judged:
+        best = [best_of_n([t.proxy for t in tried], [t.success for t in tried], result.tries) for tried in judged]
+        console.print(
+            f"the best of {result.tries} by the learned reward: success {sum(best) / len(best):.3f}, "
+            f"{kl_of_best(result.tries):.2f} nats from the policy",
             markup=False,
         )
     for note in doubts({result.checkpoint: [result]}):

@@ -94,7 +94,7 @@ def test_cells_tell_how_far_each_went_and_what_was_true_and_a_figure_shows_it(
     assert not Path("again/results.json").exists()
     assert main(["evaluate", *told, "output=again"]) == 0
     assert read_results(Path("again/results.json")) == whole
-    capsys.readouterr()
+    assert "the best of 8 by the learned reward: success" in capsys.readouterr().out
     assert main(["evaluate", *told, "checkpoint=oracle", "tries=1", "output=oracle"]) == 2
     assert "reward: a learned one judges what a policy tries" in capsys.readouterr().err
 
