@@ -5,7 +5,7 @@ Knows rollouts and credit, nothing of losses or of how rollouts are made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,8 @@ class RolloutStats:
     mixed_groups: float  # share of groups whose K values are not all equal
     groups: int  # scenes, or visited states with credit "state"
     terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
+    true_return: float | None = None  # mean increase of the task's progress; None where nobody knows it
+    kl: float | None = None  # of an episode, from the policy at the start, nats; None where nobody measured it
 
 
 def rewards(rollout: Rollout) -> Rewards:
@@ -68,6 +70,7 @@ def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
     paid = [rewards(rollout) for rollout in rollouts]
     values = [value(one, branched=credit == "state") for one in paid]
     groups = [_existing(one, mixed_groups(one, credit)) for one in paid]
+    gains = [_in_place(one, rollout.gains) for one, rollout in zip(paid, rollouts, strict=True) if rollout.gains]
     return RolloutStats(
         rollouts=sum(one.reward[0].numel() for one in paid),
         decisions=int(sum(one.valid.sum() for one in paid)),
@@ -75,7 +78,49 @@ def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
         success=torch.cat([one.success for one in values]).mean().item(),
         mixed_groups=torch.cat(groups).float().mean().item(),
         groups=sum(map(len, groups)),
+        true_return=_expected(gains, credit) if len(gains) == len(paid) else None,
     )
+
+
+def _in_place(paid: Rewards, values: Sequence[Tensor]) -> Rewards:
+    """Return a rollout's rewards with T other values of its rows (N,) in their place."""
+    return replace(paid, reward=torch.stack(list(values)).view_as(paid.reward) * paid.valid)
+
+
+def _expected(paid: Sequence[Rewards], credit: Credit) -> float:
+    returns = [value(one, branched=credit == "state").episodic_return for one in paid]
+    return torch.cat(returns).mean().item()
+
+
+def episodic_kl(
+    rollouts: Sequence[Rollout],
+    folded: Sequence[Sequence[Part]],
+    credit: Credit,
+    divergence: Callable[[GroupBatch], Tensor],
+) -> float:
+    """Return KL(policy || reference) of a whole episode, in nats, estimated without bias.
+
+    An episode's log-ratio is the sum of its decisions', as the world is the same under both policies; so its KL is the
+    expected sum, over the steps, of the divergences in the states that the policy visits.
+
+    Args:
+        rollouts: of the policy itself.
+        folded: of each of them, what `fold` gave.
+        credit: with "state" a scene is a chain, whose steps count as in `algorithms.credit.value`.
+        divergence: KL(policy || reference) at each decision (B, K), without bias over the decisions.
+    """
+    found = []
+    for rollout, parts in zip(rollouts, folded, strict=True):
+        values = [torch.zeros(len(step.valid)) for step in rollout.transitions]
+        for t, part in enumerate(parts):
+            values[t][decisions(rollout, t)] = divergence(part.batch).flatten().cpu()
+        found.append(_in_place(rewards(rollout), values))
+    return _expected(found, credit)
+
+
+def decisions(rollout: Rollout, step: int) -> Tensor:
+    """Return the rows that decide at a step, those that share a picture adjacent."""
+    return (rollout.pictures(step)[:, None] + torch.arange(rollout.sharing(step))).flatten()
 
 
 def _existing(paid: Rewards, groups: Tensor) -> Tensor:
@@ -101,7 +146,7 @@ def fold(rollout: Rollout, credit: Credit) -> list[Part]:
     parts = []
     for t, encoded in enumerate(rollout.encoded):
         step, share, first = rollout.transitions[t], rollout.sharing(t), rollout.pictures(t)
-        rows = (first[:, None] + torch.arange(share)).flatten()
+        rows = decisions(rollout, t)
         action = PickPlace(**{n: v[rows].unflatten(0, (-1, share)) for n, v in vars(step.action).items()})
         batch = GroupBatch(
             observation=step.observation[first],

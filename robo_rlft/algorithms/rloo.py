@@ -101,6 +101,17 @@ class Rloo(LightningModule):
             scores=scores,
         )
 
+    @torch.no_grad()
+    def divergence(self, batch: GroupBatch) -> Tensor:
+        """Return KL(policy || reference) at decisions (B, K): exact, but that the pick of the place is the sampled one.
+
+        Its mean over picks that the policy drew is unbiased.
+        """
+        on_device = batch.to(self.device)
+        encoded = self.policy.encode(on_device.observation) if batch.encoded is None else on_device.encoded
+        compared = self.policy.compare(encoded, on_device.action, reference=self.reference)
+        return compared.pick_kl[:, None] + compared.place_kl
+
     def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
         """Return the loss of a minibatch (B, K)."""
         losses = self.losses(batch)
@@ -145,6 +156,8 @@ class Rloo(LightningModule):
             "rollout/success": stats.success,
             "rollout/mixed_groups": stats.mixed_groups,
             "rollout/groups": float(stats.groups),
+            **({} if stats.true_return is None else {"rollout/true_return": stats.true_return}),
+            **({} if stats.kl is None else {"rollout/kl": stats.kl}),
             # What the rollouts of this row cost is in: it is the budget spent, not what the policy learned from.
             "charts/environment_steps": float(self.environment_steps),
             **{f"reward/{name}": value for name, value in stats.terms.items()},
@@ -160,8 +173,11 @@ class Rloo(LightningModule):
         self._clock = now
 
     def on_fit_start(self) -> None:
-        """Start the clock, before the first rollout."""
+        """Start the clock, before the first rollout, and tell the data how far from its start the policy is."""
         self._clock = time.perf_counter()
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, RolloutData):
+            data.divergence = self.divergence
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the budget spent."""

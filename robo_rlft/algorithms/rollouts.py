@@ -8,7 +8,7 @@ weights, so a run that is resumed at the start of an iteration goes on as if it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from robo_rlft.algorithms.credit import Credit
-from robo_rlft.algorithms.groups import GroupBatch, RolloutStats, fold, joined, mixed_groups, rewards, summarise
+from robo_rlft.algorithms.groups import (
+    GroupBatch,
+    RolloutStats,
+    episodic_kl,
+    fold,
+    joined,
+    mixed_groups,
+    rewards,
+    summarise,
+)
 from robo_rlft.algorithms.paying import paid_at_the_end
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.decisions import FOLDER, paid_decisions, write_decisions
@@ -83,6 +92,8 @@ class RolloutData(LightningDataModule):
         self.skip_equal_groups = skip_equal_groups
         self.record = record
         self.stats: RolloutStats | None = None
+        # KL from the start's policy at each decision (B, K); the algorithm sets it, where it has such a policy.
+        self.divergence: Callable[[GroupBatch], Tensor] | None = None
         self._pool: EnvPool | None = None
         self._iteration = -1
         self._cuts: list[_Cut] = []
@@ -123,11 +134,14 @@ class RolloutData(LightningDataModule):
                 success=self.stats.success,
                 terms={name: value.mean().item() for name, value in terms.items()},
             )
+        folded = [fold(rollout, self.credit) for rollout in rollouts]
+        if self.divergence is not None:
+            self.stats = replace(self.stats, kl=episodic_kl(rollouts, folded, self.credit, self.divergence))
         if self.record:
             rotations = int(self.context.policy.rotations)  # type: ignore[attr-defined]  # not of the Protocol
             paid = paid_decisions(rollouts, workspace=self.context.workspace, rotations=rotations, iteration=iteration)
             write_decisions(self.context.run_dir / FOLDER, iteration, paid)
-        groups = [part for rollout in rollouts for part in fold(rollout, self.credit)]
+        groups = [part for parts in folded for part in parts]
         kept = [part.mixed if self.skip_equal_groups else torch.ones_like(part.mixed) for part in groups]
         if not any(keep.any() for keep in kept):
             # Lightning stops at an epoch without batches; these have no advantage, so only the KL pulls.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +22,23 @@ from robo_rlft.commands.policies import (
     POLICY_PROVIDED,
     Candidate,
     candidate,
+    file_sha256,
 )
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
 from robo_rlft.env import EnvState, Place
+from robo_rlft.evaluation.best_of_n import best_of_n, kl_of_best
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
-from robo_rlft.evaluation.protocol import Checkpoint, Progress, evaluate, scene_result
+from robo_rlft.evaluation.protocol import Checkpoint, Judge, Progress, evaluate, scene_result
 from robo_rlft.evaluation.report import doubts
 from robo_rlft.evaluation.results import EvaluationResult, read_results, write_results
 from robo_rlft.language.instruction import InstructionError
 from robo_rlft.language.phrases import find_phrases
 from robo_rlft.models.clip import ClipEncoder
+from robo_rlft.records import OutcomeReward
+from robo_rlft.rewards.paid_at_end import FromFile
 from robo_rlft.rollout.episode import Episode, EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import TaskError, named
@@ -78,6 +83,8 @@ def check_config(composed: Composed) -> None:
         raise ConfigError(f"tries: on a table no scene comes back; expected 1, got {tries}")
     if name == ORACLE and composed.values["instructions"] is not None:
         raise ConfigError("checkpoint=oracle knows the task's own goals only; leave instructions= out")
+    if name == ORACLE and composed.values["reward"].get("model") is not None:
+        raise ConfigError("reward: a learned one judges what a policy tries; leave it out with checkpoint=oracle")
 
 
 def run(composed: Composed, console: Console) -> Path:
@@ -188,10 +195,24 @@ def _evaluate(
             seed=values["seed"],
             tries=values["tries"],
             instructions=lines,
+            judge=_judge(composed, chosen),
             partial=opened.path / PARTIAL,
             progress=progress,
             **known,
         )
+
+
+def _judge(composed: Composed, chosen: Candidate) -> Judge | None:
+    """Return the learned reward that says of each try what it would pay; None where the environments pay."""
+    node, trust = composed.values["reward"], composed.trust
+    reward = build(node, trust=trust, path="reward", workspace=chosen.workspace, rotations=chosen.rotations)
+    if isinstance(reward, FromFile):
+        reward.load(workspace=chosen.workspace, trust=trust)
+    if not isinstance(reward, OutcomeReward):
+        return None
+    model = node.get("model")
+    known = {**node, **({} if model is None else {"model": file_sha256(Path(str(model)))})}
+    return Judge(reward=reward, identity=json.dumps(known, sort_keys=True))
 
 
 def _unknown_words(encoder: ClipEncoder) -> Callable[[str], tuple[str, ...]]:
@@ -258,6 +279,14 @@ def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
         console.print(
             f"{result.checkpoint} on {result.split}: success {success.mean:.3f} "
             f"({success.low:.3f} to {success.high:.3f}), {_count(result)}, {result.decoding}",
+            markup=False,
+        )
+    judged = [scene.judged for scene in result.scored if scene.judged]
+    if judged:
+        best = [best_of_n([t.proxy for t in tried], [t.success for t in tried], result.tries) for tried in judged]
+        console.print(
+            f"the best of {result.tries} by the learned reward: success {sum(best) / len(best):.3f}, "
+            f"{kl_of_best(result.tries):.2f} nats from the policy",
             markup=False,
         )
     for note in doubts({result.checkpoint: [result]}):

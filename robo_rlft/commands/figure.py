@@ -16,6 +16,7 @@ from robo_rlft.evaluation.cells import MANIFEST, Grid, read_cells
 from robo_rlft.evaluation.evidence.demonstrator import demonstrator
 from robo_rlft.evaluation.evidence.drawing import Drawn
 from robo_rlft.evaluation.evidence.groups import Group, groups_of, missing_lines
+from robo_rlft.evaluation.evidence.overoptimisation import overoptimisation
 from robo_rlft.evaluation.evidence.pass_at_k import pass_at_k
 from robo_rlft.evaluation.evidence.sweep import demonstrations, sweep
 from robo_rlft.evaluation.evidence.table_output import table
@@ -38,6 +39,7 @@ class Arguments:
         "demonstrations",
         "demonstrator",
         "pass_at_k",
+        "overoptimisation",
         "sweep",
         "table",
     ]
@@ -118,6 +120,8 @@ def _draw(name: str, groups: Sequence[Group], values: dict[str, Any]) -> Drawn:
         return demonstrator(groups, evaluation=evaluation)
     if name == "pass_at_k":
         return pass_at_k(groups, evaluation=evaluation)
+    if name == "overoptimisation":
+        return overoptimisation(groups, evaluation=evaluation)
     if name == "table":
         return table(groups, pairs=_pairs(values["pairs"]))
     if values["x"] is None:

@@ -13,16 +13,17 @@ from pathlib import Path
 from robo_rlft.commands.grid_plan import RUN_ONLY, CellPlan, GridJob, GridPlan
 from robo_rlft.commands.runs import RUN_FILE, read_run
 from robo_rlft.data.episodes import read_episode
-from robo_rlft.evaluation.cells import Cell, CellCost, Demonstrations, Evaluation, Training, total_cost
+from robo_rlft.evaluation.best_of_n import best_of_n
+from robo_rlft.evaluation.cells import BestOf, Cell, CellCost, Demonstrations, Evaluation, Training, total_cost
 from robo_rlft.evaluation.files import ResultFileError
-from robo_rlft.evaluation.results import read_results
+from robo_rlft.evaluation.results import SceneResult, read_results
 from robo_rlft.policies.io import read_header
 
 POLICY = "policy.safetensors"
 EVALUATIONS = "evaluate"  # the name of their cost
 DECIMALS = 6  # of committed figures; what follows is float32's rounding
 _RETURN, _SUCCESS, _GROUPS = "rollout/episodic_return", "rollout/success", "rollout/groups"
-_STEPS = "charts/environment_steps"
+_STEPS, _TRUE, _KL = "charts/environment_steps", "rollout/true_return", "rollout/kl"
 
 
 def is_finished(job: GridJob) -> bool:
@@ -97,7 +98,21 @@ def read_evaluation(folder: Path) -> Evaluation:
         tries=result.tries,
         returns=tuple(round(float(scene.return_ or 0.0), DECIMALS) for scene in scenes),
         failures=dict(result.failures),
+        best_of=read_best_of(scenes, result.tries),
     )
+
+
+def read_best_of(scenes: Sequence[SceneResult], tries: int) -> BestOf | None:
+    """Return what the best of 1, 2, 4, ... tries comes to by what a reward said of them; None where none was asked."""
+    if not scenes or not all(scene.judged for scene in scenes):
+        return None
+    counts = [2**i for i in range(tries.bit_length())]
+
+    def rows(name: str) -> tuple[tuple[float, ...], ...]:
+        pairs = [([one.proxy for one in s.judged], [float(getattr(one, name)) for one in s.judged]) for s in scenes]
+        return tuple(tuple(round(best_of_n(*pair, n), DECIMALS) for pair in pairs) for n in counts)
+
+    return BestOf(n=tuple(counts), proxy=rows("proxy"), success=rows("success"), returns=rows("return_"))
 
 
 def read_demonstrations(folder: Path) -> Demonstrations:
@@ -128,15 +143,29 @@ def read_training(job: GridJob) -> Training | None:
         episodes = [round(sum(groups[: i + 1]) * samples) for i in range(len(groups))]
         steps = [round(float(row.get(_STEPS) or count)) for row, count in zip(rows, episodes, strict=True)]
         success, returns = ([round(float(row[name]), DECIMALS) for row in rows] for name in (_SUCCESS, _RETURN))
+        later = {name: [round(float(row[name]), DECIMALS) for row in rows if row.get(name)] for name in (_TRUE, _KL)}
     except (OSError, ValueError, csv.Error) as error:
         raise ResultFileError(f"{path}: could not read the metrics: {error}") from None
     if not rows:
         return None
-    if not all(map(math.isfinite, (*success, *returns))):
+    if not all(map(math.isfinite, (*success, *returns, *later[_TRUE], *later[_KL]))):
         raise ResultFileError(f"{path}: expected finite numbers as {_SUCCESS} and {_RETURN}; the file is damaged")
+    # Resumed from an older version, a run may tell these of its last iterations alone.
+    true_returns, kl = (tuple(told) if len(told) == len(rows) else () for told in (later[_TRUE], later[_KL]))
     return Training(
-        environment_steps=tuple(steps), episodes=tuple(episodes), success=tuple(success), returns=tuple(returns)
+        environment_steps=tuple(steps),
+        episodes=tuple(episodes),
+        success=tuple(success),
+        returns=tuple(returns),
+        true_returns=true_returns,
+        kl=kl,
+        scenes=tuple(round(b / samples) for b in differences(episodes)) if kl else (),
     )
+
+
+def differences(counts: Sequence[int]) -> list[int]:
+    """Return by how much each of cumulative counts is above the one before it."""
+    return [b - a for a, b in zip((0, *counts), counts, strict=False)]
 
 
 def _cost(record: dict[str, float]) -> CellCost:

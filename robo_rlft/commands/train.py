@@ -24,6 +24,7 @@ from robo_rlft.commands.checks import Phase, RunArguments, check
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
 from robo_rlft.commands.live import LiveArguments, acts_live, check_live, live_factory
 from robo_rlft.commands.loggers import CsvLogger
+from robo_rlft.commands.parting import NOTE, PartingWatch
 from robo_rlft.commands.policies import POLICY_GROUPS, POLICY_PROVIDED, agree, build_policy
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.progress import TrainingProgress
@@ -237,7 +238,11 @@ def _trainer(composed: Composed, opened: Run, console: Console) -> Trainer:
         trust=composed.trust,
         path="trainer",
         logger=loggers,
-        callbacks=[KeepLast(folder=opened.checkpoints), TrainingProgress(console, title)],
+        callbacks=[
+            KeepLast(folder=opened.checkpoints),
+            TrainingProgress(console, title),
+            PartingWatch(console, opened.notes),
+        ],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=opened.path,
         enable_checkpointing=False,
@@ -276,6 +281,7 @@ def _save(composed: Composed, opened: Run, parts: Parts) -> Path:
             "epochs": parts.trainer.current_epoch,
             "metrics": {key: value for key, value in sorted(metrics.items()) if value == value},
             **({"measured": trained.figures} if isinstance(trained, RewardModel) and trained.figures else {}),
+            **({NOTE: opened.notes[NOTE]} if NOTE in opened.notes else {}),
             "result": path.name,
         },
     )

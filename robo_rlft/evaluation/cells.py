@@ -26,6 +26,16 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestOf:
+    """What the attempt that a reward likes most of n comes to: one row for each n, one entry a scene."""
+
+    n: tuple[int, ...]
+    proxy: tuple[tuple[float, ...], ...]
+    success: tuple[tuple[float, ...], ...]
+    returns: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One checkpoint on the same scenes for everybody; the sequences have one entry a scene, in the same order."""
 
@@ -39,6 +49,7 @@ class Evaluation:
     tries: int
     returns: tuple[float, ...]  # final progress in [0, 1], the mean over the tries
     failures: dict[str, int]  # kind -> count, over all tries
+    best_of: BestOf | None = None  # where a reward judged every try
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +59,10 @@ class Training:
     environment_steps: tuple[int, ...]
     episodes: tuple[int, ...]  # what the environment steps amount to where decisions branch off one episode
     success: tuple[float, ...]  # share of the iteration's rollouts
-    returns: tuple[float, ...]  # mean return of the iteration's rollouts; `return` in the file
+    returns: tuple[float, ...]  # mean of what the iteration's rollouts were paid; `return` in the file
+    true_returns: tuple[float, ...] = ()  # mean increase of the task's progress; empty in older files, as the next two
+    kl: tuple[float, ...] = ()  # of an episode, from the policy at the start, nats
+    scenes: tuple[int, ...] = ()  # of the iteration; its rollouts of one are alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +186,16 @@ def read_cell(path: Path) -> Cell:
                 f"{path}: evaluations.{name}: expected successes from 0 to its {evaluation.tries} tries, got "
                 f"{min(evaluation.successes)} to {max(evaluation.successes)}; the file is damaged"
             )
+        best = evaluation.best_of
+        for row in () if best is None else (*best.proxy, *best.success, *best.returns):
+            if len(row) != evaluation.episodes:
+                raise ResultFileError(
+                    f"{path}: evaluations.{name}.best_of: expected {evaluation.episodes} entries a row, got {len(row)};"
+                    " the file is damaged"
+                )
     for name, curve in cell.training.items():
-        fields = ("environment_steps", "success", "returns")
+        later = [name for name in ("true_returns", "kl", "scenes") if getattr(curve, name)]
+        fields = ("environment_steps", "success", "returns", *later)
         _check_lengths(path, f"training.{name}", len(curve.episodes), curve, fields)
     if cell.key != path.stem:
         raise ResultFileError(f"{path}: expected the cell {path.stem}, found the cell {cell.key}; rename the file back")

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from robo_rlft.evaluation.instructions import InstructionLine, read_instructions
+from robo_rlft.evaluation.judged import JudgedTry
 from robo_rlft.evaluation.partial import PartialResults
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results, write_results
-from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, Policy
+from robo_rlft.records import ActionScores, Decision, Observation, OutcomeReward, PickPlace, Policy
 from robo_rlft.rollout.collect import run_episodes
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction
@@ -50,6 +51,14 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A reward that is asked about every try."""
+
+    reward: OutcomeReward
+    identity: str  # of its file and its settings
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far an evaluation is."""
 
@@ -75,6 +84,7 @@ def evaluate(
     tries: int = 1,
     instructions: Sequence[InstructionLine] | None = None,
     unknown_words: Callable[[str], tuple[str, ...]] = lambda sentence: (),
+    judge: Judge | None = None,
     partial: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EvaluationResult:
@@ -95,6 +105,7 @@ def evaluate(
         tries: Episodes of each scene, sampled independently of each other.
         instructions: The user's own scenes and sentences; one without a goal is run, but neither scored nor averaged.
         unknown_words: Names the words of a sentence that the text encoder does not know.
+        judge: Says of each try what a learned reward would pay for it, beside what is true of it.
         partial: A file of JSON lines that keeps finished batches, so that a killed evaluation goes on where it was.
         progress: Called after every batch.
 
@@ -115,6 +126,7 @@ def evaluate(
         **{"task": task, "split": split, "phase": phase, "decoding": decoding, "batch_size": batch_size},
         **{"checkpoint": checkpoint.name, "checkpoint_sha256": checkpoint.sha256, "seed": None if greedy else seed},
         **({} if tries == 1 else {"tries": tries}),
+        **({} if judge is None else {"judge": judge.identity}),
     }
     store = None if partial is None else PartialResults(partial, identity)
     scenes: list[SceneResult] = []
@@ -123,7 +135,9 @@ def evaluate(
         if finished is None:
             # A function of seed and batch alone, so that a resumed evaluation samples as an unbroken one.
             generator = torch.Generator().manual_seed(_batch_seed(seed, index))
-            finished = _run(pool, policy, batch, greedy=greedy, generator=generator, unknown_words=unknown_words)
+            finished = _run(
+                pool, policy, batch, greedy=greedy, generator=generator, unknown_words=unknown_words, judge=judge
+            )
             if store is not None:
                 store.add(batch.key, finished)
         if batch.first == 0:
@@ -152,6 +166,7 @@ def _run(
     greedy: bool,
     generator: torch.Generator,
     unknown_words: Callable[[str], tuple[str, ...]],
+    judge: Judge | None,
 ) -> tuple[SceneResult, ...]:
     """Run a batch; the tries of a scene are adjacent, so that an environment renders its first picture once."""
     rows = [i for i in range(len(batch.seeds)) for _ in range(batch.tries)]
@@ -163,6 +178,7 @@ def _run(
         generator=generator,
         batch_size=len(rows),
         instructions=None if batch.instructions is None else [batch.instructions[i] for i in rows],
+        reward=None if judge is None else judge.reward,
     )
     results = [
         scene_result(record, scored=batch.scored[i], unknown_words=_unknown(record, unknown_words))
@@ -221,7 +237,14 @@ def scene_result(record: EpisodeRecord, *, scored: bool = True, unknown_words: t
         failure=record.failure if scored else None,
         confidence=float(record.confidence),
         unknown_words=unknown_words,
+        judged=_judged(record) if scored else (),
     )
+
+
+def _judged(record: EpisodeRecord) -> tuple[JudgedTry, ...]:
+    if record.proxy is None:
+        return ()
+    return (JudgedTry(proxy=float(record.proxy), success=bool(record.success), return_=float(record.return_)),)
 
 
 @dataclass(frozen=True)

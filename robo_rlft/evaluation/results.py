@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_json
+from robo_rlft.evaluation.judged import JudgedTry, judged_from_json, judged_to_json
 from robo_rlft.evaluation.statistics import Interval, bootstrap_mean, wilson
 
 FORMAT = "robo_rlft.results"
@@ -36,6 +37,7 @@ class SceneResult:
     tries: int = 1
     more_successes: int = 0  # among the tries after the first
     more_failures: tuple[str, ...] = ()  # kinds of their failures
+    judged: tuple[JudgedTry, ...] = ()  # every try, where a reward was asked about it and the truth is known
 
     @property
     def successes(self) -> int | None:
@@ -65,6 +67,7 @@ class SceneResult:
             tries=tries,
             more_successes=self.more_successes + (later.successes or 0),
             more_failures=(*self.more_failures, *later.failures),
+            judged=(*self.judged, *later.judged),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +83,9 @@ class SceneResult:
             "failure": self.failure,
             "confidence": self.confidence,
             "unknown_words": list(self.unknown_words),
-        } | (several if self.tries > 1 else {})
+            **(several if self.tries > 1 else {}),
+            **({"judged": judged_to_json(self.judged)} if self.judged else {}),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, tries: int = 1) -> SceneResult:
@@ -100,6 +105,7 @@ class SceneResult:
                 failure=data["failure"],
                 confidence=float(data["confidence"]),
                 unknown_words=tuple(data["unknown_words"]),
+                judged=judged_from_json(data.get("judged"), tries),
                 **several,
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -40,17 +40,17 @@ class Interval:
         return cls(mean=float(data["mean"]), low=float(data["low"]), high=float(data["high"]))
 
 
-def wilson(successes: float, n: int) -> Interval:
+def wilson(successes: float, n: int, *, z: float = Z_95) -> Interval:
     """Return the success rate of `n` trials with Wilson's score interval (E. B. Wilson, 1927).
 
-    The mean is the plain rate; the interval is not centred on it. A trial may be a mean of several. Raises `ValueError`
-    unless 0 <= successes <= n and n > 0.
+    The mean is the plain rate; the interval, of as many standard deviations as `z` says, is not centred on it. A trial
+    may be a mean of several. Raises `ValueError` unless 0 <= successes <= n and n > 0.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
-    p, z2 = successes / n, Z_95**2
+    p, z2 = successes / n, z**2
     center = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     # At the ends the formula gives 0 and 1 up to rounding; the mean must never fall outside.
     return Interval(
         mean=p,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation
-from robo_rlft.rewards.learned import LearnedReward, RewardFileError, load_reward
+from robo_rlft.rewards.learned import LearnedReward, RewardFileError, Seen, load_reward
 
 
 class FromFile:
@@ -59,7 +59,14 @@ class FromFile:
         """Return the members' scores (M, N)."""
         if self._reward is None:
             raise RuntimeError("load() comes before the first attempt is judged")
-        return self._reward.score(self._reward.see(first), self._reward.see(last), scripts)
+        return self._reward.score(_seen_once(self._reward, first), self._reward.see(last), scripts)
+
+
+def _seen_once(reward: LearnedReward, pictures: Observation) -> Seen:
+    """Return what is seen in pictures (N,), looking once where adjacent ones are equal, as at a scene's first."""
+    same = [(part[1:] == part[:-1]).flatten(1).all(dim=1) for part in (pictures.color, pictures.height)]
+    new = torch.cat([torch.ones(1, dtype=torch.bool), ~(same[0] & same[1])])
+    return reward.see(pictures[new])[new.long().cumsum(dim=0) - 1]
 
 
 class PreferenceReward(FromFile):

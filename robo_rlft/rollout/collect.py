@@ -16,11 +16,22 @@ from torch import Tensor
 
 from robo_rlft.env import EnvState
 from robo_rlft.policies.factors import FactoredDecision
-from robo_rlft.records import LearningPolicy, Observation, PickPlace, Policy, Transition, concatenate, stack
+from robo_rlft.records import (
+    LearningPolicy,
+    Observation,
+    OutcomeReward,
+    PickPlace,
+    Policy,
+    Transition,
+    concatenate,
+    stack,
+)
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction, Outcome
 from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import Attempt
+
+_JUDGED_AT_ONCE = 64  # episodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,7 @@ class Rollout:
     branched: bool  # the K rows of a scene share their state, and so their picture, at every step
     starts: tuple[EnvState, ...]  # (G,)
     finals: Observation | None = None  # (N,), what was seen after each episode's end; None where nobody asked
+    gains: tuple[Tensor, ...] | None = None  # T of (N,), by which the task's progress grew; None where no task tells it
 
     def sharing(self, step: int) -> int:
         """Return how many adjacent rows share a picture at a step: K or 1."""
@@ -87,7 +99,7 @@ def collect(
     states = [starts[int(i)].state for i in rows]
     pictures = [starts[int(i)].observation for i in rows]
     live, share = list(range(len(rows))), samples
-    steps, encodings = [], []
+    steps, encodings, gains = [], [], []
     while live:
         seen = stack([pictures[i] for i in live[::share]])
         encoded = policy.encode(seen)
@@ -97,6 +109,7 @@ def collect(
         done = pool.step(now, decision.action, pictures=branch is None, final_pictures=final_pictures)
         outcomes = dict(zip(live, done, strict=True))
         steps.append(_transition(stack(pictures), decision, outcomes, rows))
+        gains.append(_gains(states, outcomes))
         for i, outcome in outcomes.items():
             states[i] = outcome.state
             pictures[i] = outcome.observation or pictures[i]
@@ -112,6 +125,7 @@ def collect(
         branched=branch is not None,
         starts=tuple(start.state for start in starts),
         finals=stack(pictures) if final_pictures else None,
+        gains=tuple(gains) if pool.restores and all(start.state.goals for start in starts) else None,
     )
 
 
@@ -180,6 +194,12 @@ def _go_on(
     return rows
 
 
+def _gains(states: Sequence[EnvState], outcomes: dict[int, Outcome]) -> Tensor:
+    """Return by how much each row's progress grew over its state's, (N,), and 0 where it did not act."""
+    grown = [outcomes[i].state.progress - s.progress if i in outcomes else 0.0 for i, s in enumerate(states)]
+    return torch.tensor(grown)
+
+
 def _next(outcome: Outcome | None, last: Observation) -> Observation:
     return last if outcome is None or outcome.observation is None else outcome.observation
 
@@ -222,16 +242,17 @@ def run_episodes(
     generator: torch.Generator | None = None,
     batch_size: int = 25,
     instructions: Sequence[Instruction | None] | None = None,
+    reward: OutcomeReward | None = None,
 ) -> Iterator[list[EpisodeRecord]]:
     """Run one episode a seed, yielding a list of records for each batch, in the order of the seeds.
 
-    Batches have a fixed composition, and a batch's forward pass keeps its size until its last episode is over, so that
-    results are bit-equal from run to run.
+    A `reward` judges every episode by its pictures, which are not kept. Batches have a fixed composition, and a batch's
+    forward pass keeps its size until its last episode is over, so that results are bit-equal from run to run.
     """
     for begin in range(0, len(seeds), batch_size):
         part = slice(begin, begin + batch_size)
         told = None if instructions is None else instructions[part]
-        yield _run_batch(pool, policy, seeds[part], told, greedy=greedy, generator=generator)
+        yield _run_batch(pool, policy, seeds[part], told, greedy=greedy, generator=generator, reward=reward)
 
 
 def _run_batch(
@@ -242,6 +263,7 @@ def _run_batch(
     *,
     greedy: bool,
     generator: torch.Generator | None,
+    reward: OutcomeReward | None,
 ) -> list[EpisodeRecord]:
     starts = pool.reset(seeds, instructions)
     states = [start.state for start in starts]
@@ -250,10 +272,13 @@ def _run_batch(
     returns, confidence = [0.0] * len(seeds), [0.0] * len(seeds)
     attempts: list[list[Attempt]] = [[] for _ in seeds]
     success = [False] * len(seeds)
+    first, last = observation, [start.observation for start in starts]
     live = list(range(len(seeds)))
     while live:
         decision = policy.act(observation, greedy=greedy, generator=generator).to("cpu")
-        outcomes = dict(zip(live, pool.step([states[i] for i in live], decision.action[live]), strict=True))
+        now = [states[i] for i in live]
+        done = pool.step(now, decision.action[live], final_pictures=reward is not None)
+        outcomes = dict(zip(live, done, strict=True))
         for i, outcome in outcomes.items():
             if not actions[i]:
                 confidence[i] = float(decision.confidence[i])
@@ -261,11 +286,16 @@ def _run_batch(
             attempts[i].append(outcome.attempt)
             returns[i] += outcome.reward
             states[i], success[i] = outcome.state, outcome.success
+            last[i] = _next(outcome, last[i])
         live = [i for i in live if not outcomes[i].done]
         if live:
             observation = stack([_next(outcomes.get(i), observation[i]) for i in range(len(seeds))])
     failed = [i for i in range(len(seeds)) if not success[i]]
     kinds = dict(zip(failed, pool.explain([states[i] for i in failed], [attempts[i] for i in failed]), strict=True))
+    proxies: list[float] | None = None
+    if reward is not None:  # it pays at the end alone, so the task says what an episode came to
+        proxies = _judged(reward, first, last, [state.sentences for state in states])
+        returns = [end.progress - start.state.progress for start, end in zip(starts, states, strict=True)]
     return [
         EpisodeRecord(
             seed=seeds[i],
@@ -280,6 +310,19 @@ def _run_batch(
             pick=np.stack([a.pick.numpy() for a in actions[i]]),
             place=np.stack([a.place.numpy() for a in actions[i]]),
             rotation=np.array([int(a.rotation) for a in actions[i]], dtype=np.int64),
+            proxy=None if proxies is None else proxies[i],
         )
         for i in range(len(seeds))
     ]
+
+
+def _judged(
+    reward: OutcomeReward, first: Observation, last: Sequence[Observation], scripts: Sequence[tuple[str, ...]]
+) -> list[float]:
+    """Return the sum of a reward's terms for each episode; some at a time, as features are larger than pictures."""
+    totals: list[float] = []
+    for begin in range(0, len(last), _JUDGED_AT_ONCE):
+        part = slice(begin, begin + _JUDGED_AT_ONCE)
+        terms = reward.outcomes(first=first[part], last=stack(last[part]), scripts=scripts[part])
+        totals += torch.stack(list(terms.values())).sum(dim=0).tolist()
+    return totals

@@ -81,10 +81,11 @@ class EpisodeRecord:
     pick_names: tuple[str, ...]  # of each; none where nobody knows what the sentence means
     place_names: tuple[str, ...]
     success: bool
-    return_: float  # sum of rewards
+    return_: float  # sum of rewards; where a reward judged the whole, by how much the task's progress grew
     steps: int
     failure: str | None  # one of FAILURES
     confidence: float  # [0, 1], the policy's at its first decision
     pick: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
     place: npt.NDArray[np.int64]  # (T, 2), pixel (row, column)
     rotation: npt.NDArray[np.int64]  # (T,), bin
+    proxy: float | None = None  # what a reward that judges whole attempts says of it; None where nobody asked one

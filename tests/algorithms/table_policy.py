@@ -129,6 +129,8 @@ class FakeState(NamedTuple):
     split: str = "seen"
     phase: str = "train"
     over: bool = False
+    goals: tuple[str, ...] = ("there",)
+    progress: float = 0.0
 
 
 class FakePool:
@@ -160,7 +162,7 @@ class FakePool:
         paid = self.pays(pick)
         last = state.step + 1 >= self.max_steps
         return FakeOutcome(
-            state=state._replace(step=state.step + 1, over=paid or last),
+            state=state._replace(step=state.step + 1, over=paid or last, progress=state.progress + paid),
             observation=self._observation(),
             reward=float(paid),
             terminated=paid,

@@ -130,6 +130,22 @@ def test_the_kl_over_all_picks_is_exact_in_value_and_gradient() -> None:
     assert (gradient - exact_gradient).abs().max() < 1e-5
 
 
+def test_the_divergence_over_the_policys_own_picks_is_the_exact_kl() -> None:
+    reference, policy = make_policy(2), make_policy(1)
+    module = Rloo(policy=reference)
+    module.policy = policy
+    scores, theirs = (p.evaluate_actions(scene(1), every_action()) for p in (policy, reference))
+    exact = (scores.log_prob.exp() * (scores.log_prob - theirs.log_prob)).sum().item()
+    nothing = torch.zeros(1, 9, dtype=torch.float64)
+    action = actions(torch.arange(9)[None], torch.zeros(1, 9, dtype=torch.int64))  # every pick, any place
+    batch = GroupBatch(
+        observation=scene(1), action=action, pick_log_prob=nothing, place_log_prob=nothing, advantage=nothing
+    )
+    chances = policy.evaluate_actions(scene(1), action).pick_log_prob.exp()
+    assert (chances * module.divergence(batch)).sum().item() == pytest.approx(exact, abs=1e-5)
+    assert exact > 0.05
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("minibatch", [8, 3])
 def test_the_ratio_is_one_for_actions_of_the_policy_itself(precision: str, minibatch: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robo_rlft.algorithms.groups import fold, joined, summarise
+from robo_rlft.algorithms.groups import GroupBatch, episodic_kl, fold, joined, summarise
 from robo_rlft.records import Transition
 from robo_rlft.rollout.collect import Rollout
 from tests.algorithms.table_policy import actions, observations
@@ -99,3 +99,30 @@ def test_the_figures_of_states_count_the_states_visited() -> None:
     assert stats.success == pytest.approx(0.75 / 2)
     # Scene 0: 0.375 + 0.5 * 0.5; scene 1: 0.25 + 1.0 * 0.25.
     assert stats.episodic_return == pytest.approx((0.625 + 0.5) / 2)
+
+
+def one_more_than_the_pick(batch: GroupBatch) -> torch.Tensor:
+    """A divergence of i + 1 for the i-th rollout, which picks cell i."""
+    return batch.action.pick[..., 0] * 3.0 + batch.action.pick[..., 1] + 1.0
+
+
+def test_an_episodes_kl_is_the_sum_over_its_steps_and_what_follows_its_end_adds_nothing() -> None:
+    made = two_steps()
+    found = episodic_kl([made], [fold(made, "episode")], "episode", one_more_than_the_pick)
+    assert found == pytest.approx((2 * 1 + 1 * 2 + 2 * 3 + 2 * 4) / 4)
+
+
+def test_a_chains_kl_counts_its_steps_by_the_share_of_episodes_that_reach_them() -> None:
+    made = rollout([step(2, [0.75, 0.0, 0.25, 0.25], [True] * 4), step(2, [0.0] * 4, [True] * 4)], branched=True)
+    found = episodic_kl([made], [fold(made, "state")], "state", one_more_than_the_pick)
+    # Scene 0, whose decisions are 1 and 2 apart: half of it ends at once. Scene 1, 3 and 4 apart: all goes on.
+    assert found == pytest.approx((1.5 * (1.0 + 0.5) + 3.5 * 2.0) / 2)
+
+
+def test_the_true_return_is_what_the_task_grew_by_whatever_was_paid() -> None:
+    made = two_steps()
+    assert summarise([made], "episode").true_return is None
+    gains = (torch.tensor([0.5, 0.0, 0.5, 0.5]), torch.tensor([0.5, 9.0, 0.0, -0.25]))  # 9 is padding
+    stats = summarise([Rollout(**{**vars(made), "gains": gains})], "episode")
+    assert stats.true_return == pytest.approx((1.0 + 0.0 + 0.5 + 0.25) / 4)
+    assert stats.episodic_return == 0.25

@@ -101,6 +101,8 @@ def test_rl_learns_from_what_was_paid_and_tells_the_tasks_own_success() -> None:
     assert set(made.stats.terms) == {"change", "one"}
     assert made.stats.terms["one"] == 1.0
     assert 0.0 <= made.stats.success <= 1.0
+    assert made.stats.true_return is not None
+    assert made.stats.success <= made.stats.true_return <= 1.0  # not what was paid, which is 1 and more
     assert any(float(batch.advantage.abs().max()) > 0.0 for batch in batches)
 
 

@@ -70,6 +70,8 @@ def test_training_finds_the_pixel_that_pays_and_logs_what_people_expect(
         "rollout/episodic_return",
         "rollout/success",
         "rollout/mixed_groups",
+        "rollout/true_return",
+        "rollout/kl",
         "losses/policy_loss",
         "losses/kl",
         "losses/approx_kl",
@@ -82,6 +84,22 @@ def test_training_finds_the_pixel_that_pays_and_logs_what_people_expect(
     } <= logged
     assert torch.equal(module.reference.pick, TablePolicy(seed=0).pick)  # type: ignore[arg-type]
     assert module.reference.encoder is policy.encoder
+
+
+def test_the_rollouts_kl_is_that_of_the_policy_that_rolled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = TablePolicy(seed=0)
+    options: dict[str, Any] = {"lr": 0.3, "warmup_steps": 0, "kl_coef": 0.0, "data": {"scenes": 200}}
+    _, first = run(policy, FakePool(pays=center), tmp_path, monkeypatch, iterations=1, **options)
+    assert first.callback_metrics["rollout/kl"] == pytest.approx(0.0, abs=1e-6)  # the start's own, though it moved then
+    start, moved = TablePolicy(seed=0), policy
+    pick, place = moved.pick.log_softmax(0), moved.place.log_softmax(1)
+    theirs = start.pick.log_softmax(0), start.place.log_softmax(1)
+    of_places = (place.exp() * (place - theirs[1])).sum(1)
+    exact = (pick.exp() * (pick - theirs[0] + of_places)).sum().item()
+    again = TablePolicy(seed=0)
+    _, second = run(again, FakePool(pays=center), tmp_path / "b", monkeypatch, iterations=2, anneal_lr=False, **options)
+    assert exact > 0.02
+    assert second.callback_metrics["rollout/kl"] == pytest.approx(exact, rel=0.1)
 
 
 def test_the_kl_holds_the_policy_near_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +14,10 @@ import torch
 
 from robo_rlft.evaluation import protocol
 from robo_rlft.evaluation.files import ResultFileError
-from robo_rlft.evaluation.protocol import Checkpoint, InstructionLine, Progress, evaluate
+from robo_rlft.evaluation.protocol import Checkpoint, InstructionLine, Judge, Progress, evaluate
 from robo_rlft.evaluation.results import EvaluationResult
 from robo_rlft.evaluation.statistics import bootstrap_mean
-from robo_rlft.records import Decision, Observation, PickPlace, Policy
+from robo_rlft.records import Decision, Observation, OutcomeReward, PickPlace, Policy
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction
 from robo_rlft.tasks.task import Goal
@@ -42,13 +43,15 @@ class FakeRunner:
         generator: torch.Generator,
         batch_size: int,
         instructions: Sequence[Instruction] | None = None,
+        reward: OutcomeReward | None = None,
     ) -> Iterator[list[EpisodeRecord]]:
         if self._killed_at == len(self.batches):
             raise KeyboardInterrupt
         self.batches.append(list(seeds))
         self.told.append(instructions)
         drawn = float(torch.rand((), generator=generator))
-        yield [record(seed, confidence=1.0 if greedy else drawn) for seed in seeds]
+        made = [record(seed, confidence=1.0 if greedy else drawn) for seed in seeds]
+        yield made if reward is None else [replace(one, proxy=drawn + i) for i, one in enumerate(made)]
 
 
 def record(seed: int, *, confidence: float = 1.0) -> EpisodeRecord:
@@ -234,6 +237,25 @@ class CountingPolicy:
         pixel = torch.randint(100, (*shape, 2), generator=generator)
         action = PickPlace(pick=pixel, place=pixel, rotation=pixel[..., 0])
         return Decision(action=action, log_prob=torch.zeros(shape), confidence=torch.ones(shape))
+
+
+def test_what_a_reward_says_is_kept_of_every_try_and_survives_a_kill(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    judge = Judge(reward=ANYTHING, identity="reward 1")
+    told: dict[str, Any] = {"greedy": False, "tries": 6, "episodes": 2, "judge": judge}
+    whole = run(monkeypatch, FakeRunner(), **told)
+    assert [len(scene.judged) for scene in whole.scenes] == [6, 6]
+    assert len({one.proxy for scene in whole.scenes for one in scene.judged}) == 12
+    assert [one.success for one in whole.scenes[1].judged] == [True] * 6
+    partial = tmp_path / "partial.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, FakeRunner(killed_at=2), partial=partial, **told)
+    rest = FakeRunner()
+    assert run(monkeypatch, rest, partial=partial, **told) == whole
+    assert len(rest.batches) == 2  # of four
+    with pytest.raises(ResultFileError, match="judge"):
+        run(monkeypatch, FakeRunner(), partial=partial, **{**told, "judge": Judge(reward=ANYTHING, identity="2")})
 
 
 def test_a_scenes_first_picture_is_looked_at_once_for_all_tries_which_differ(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from robo_rlft.evaluation.files import ResultFileError, write_json
+from robo_rlft.evaluation.judged import JudgedTry
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results, write_results
 from robo_rlft.evaluation.statistics import wilson
 
@@ -167,4 +168,18 @@ def test_a_missing_file_and_one_that_is_not_json_are_refused(tmp_path: Path) -> 
         read_results(tmp_path / "results.json")
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(ResultFileError, match="could not read"):
+        read_results(tmp_path / "results.json")
+
+
+def test_what_a_reward_said_of_each_try_comes_back_from_the_file(tmp_path: Path) -> None:
+    tried = (JudgedTry(proxy=-0.25, success=False, return_=0.5), JudgedTry(proxy=1.5, success=True, return_=1.0))
+    alone = [replace(scene(0, success=one.success), judged=(one,)) for one in tried]
+    both = replace(result(alone[0].joined(alone[1])), tries=2)
+    write_results(both, tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json") == both
+    assert both.scenes[0].judged == tried
+    data = json.loads((tmp_path / "results.json").read_text())
+    data["scenes"][0]["judged"] = {"proxy": [1.0], "success": [1], "return": [1.0]}
+    write_json(tmp_path / "results.json", data)
+    with pytest.raises(ResultFileError, match="expected 2 tries that were judged, got 1"):
         read_results(tmp_path / "results.json")

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,14 @@ def test_every_decision_is_made_on_the_picture_of_its_own_row(pool: EnvPool, bra
         assert (step.observation.height[torch.arange(6), row, column] > 0.03).all()  # where the policy picks
 
 
+@pytest.mark.parametrize("branch", [None, 0])
+def test_a_rollout_tells_by_how_much_the_task_grew(pool: EnvPool, branch: int | None) -> None:
+    made = rollout(pool, branch=branch)
+    assert made.gains is not None
+    for step, gain in zip(made.transitions, made.gains, strict=True):
+        assert torch.equal(gain, step.reward)  # what this environment pays
+
+
 def test_an_episode_is_truncated_at_its_last_step_only(pool: EnvPool) -> None:
     data = stack(rollout(pool).transitions)
     assert data.valid.all()
@@ -139,3 +149,32 @@ def test_episodes_tell_how_they_failed_and_do_not_depend_on_workers(pool: EnvPoo
     assert all(r.success == (r.failure is None) for r in here)
     assert all(r.failure in FAILURES for r in here if not r.success)
     assert {r.confidence for r in here} == {0.25}
+
+
+class Pays:
+    """Pays what the task was when nobody looks, and remembers how many episodes it was shown at once."""
+
+    def __init__(self) -> None:
+        self.shown: list[int] = []
+        self.changed: list[float] = []
+
+    def outcomes(
+        self, *, first: Observation, last: Observation, scripts: Sequence[tuple[str, ...]]
+    ) -> dict[str, torch.Tensor]:
+        self.shown.append(len(scripts))
+        change = (last.height - first.height).abs().flatten(1).sum(dim=1)
+        self.changed += change.tolist()
+        return {"change": change, "one": torch.ones(len(change))}
+
+
+def test_a_reward_judges_whole_episodes_and_the_task_tells_their_return(pool: EnvPool) -> None:
+    reward = Pays()
+    generator, again = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    judged = list(run_episodes(pool, HighestPixelPolicy(), [3, 3, 4], greedy=False, generator=generator, reward=reward))
+    plain = list(run_episodes(pool, HighestPixelPolicy(), [3, 3, 4], greedy=False, generator=again))
+    assert reward.shown == [3]
+    assert [one.proxy for one in judged[0]] == pytest.approx([change + 1.0 for change in reward.changed])
+    assert any(change > 0.0 for change in reward.changed)
+    assert [one.proxy for one in plain[0]] == [None] * 3
+    for one, other in zip(judged[0], plain[0], strict=True):
+        assert (one.return_, one.success, one.steps) == (pytest.approx(other.return_), other.success, other.steps)
