@@ -33,6 +33,7 @@ LOCATION = ("run", "output", "overwrite")
 LATER: Mapping[str, Mapping[str, Any]] = {
     "collect": {"checkpoint": None, "decoding": "sampled", "tries": 1},
     "evaluate": {"first_scene": 0},
+    "label": {"order": "random", "reward_model": None, "earlier": None},
 }
 # Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.
 _ACCELERATOR = "trainer.accelerator: "

@@ -106,6 +106,8 @@ def test_root_configs_put_their_own_values_first(command: str) -> None:
 def test_a_comma_between_runs_begins_no_sweep() -> None:
     assert compose("report", ["from=runs/a b,runs/it's"]).values["from"] == "runs/a b,runs/it's"
     assert compose("report", ["from=[a,b]"]).values["from"] == ["a", "b"]
+    assert compose("train", ["data=runs/a,runs/b"]).values["data"] == "runs/a,runs/b"
+    assert compose("label", ["earlier=runs/a,runs/b"]).values["earlier"] == "runs/a,runs/b"
 
 
 @pytest.fixture
