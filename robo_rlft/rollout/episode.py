@@ -26,6 +26,19 @@ FAILURES: tuple[str, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Why an attempt joined the demonstrations: a reward ranked it highly."""
+
+    reward: str  # its name: "preference"
+    score: float  # what the attempt is worth to it
+    reward_sha256: str | None = None  # of its file, where it was learned
+    kl: tuple[
+        float, ...
+    ] = ()  # (T,), nats, KL(policy || reference) at each decision: of the pick, and of the place there
+    reference_sha256: str | None = None  # the file of that policy, usually of behaviour cloning
+
+
+@dataclass(frozen=True, kw_only=True)
 class Episode:
     """One recorded episode, with all that training from it needs."""
 
@@ -51,6 +64,7 @@ class Episode:
     attempt: int | None = None  # which of them this is, from 0
     policy_sha256: str | None = None  # the file of the policy that acted
     script: tuple[str, ...] = ()  # all that was to be said, in order; those that were not reached too
+    chosen: Chosen | None = None  # where it was taken over as a demonstration
 
     @property
     def steps(self) -> int:
