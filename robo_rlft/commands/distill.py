@@ -49,7 +49,7 @@ class Arguments(RunArguments):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Scored:
     """An attempt, and what it is worth."""
 
     path: Path
@@ -160,7 +160,7 @@ def _distill(
     return len(kept)
 
 
-def chosen(judged: Sequence[Judged], *, keep: float, least: float | None, per_scene: int | None) -> list[Judged]:
+def chosen(judged: Sequence[Scored], *, keep: float, least: float | None, per_scene: int | None) -> list[Scored]:
     """Return the best attempts, the best first; equal ones in the order of their names.
 
     Args:
@@ -179,7 +179,7 @@ def chosen(judged: Sequence[Judged], *, keep: float, least: float | None, per_sc
 
 
 @torch.no_grad()
-def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Iterator[Judged]:
+def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Iterator[Scored]:
     """Return what the reward says of every attempt; one that pays step by step says what was paid.
 
     Raises:
@@ -204,7 +204,7 @@ def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Itera
                 scores = torch.stack(list(terms.values())).sum(dim=0).tolist()
             for path, episode, score in zip(some, episodes, scores, strict=True):
                 scene = (episode.task, episode.split, episode.phase, episode.seed)
-                yield Judged(path=path, scene=scene, score=score)
+                yield Scored(path=path, scene=scene, score=score)
             line.update(begin + len(some), len(paths), "attempts")
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from robo_rlft.commands.cli import main
-from robo_rlft.commands.distill import Judged, chosen
+from robo_rlft.commands.distill import Scored, chosen
 from robo_rlft.commands.policies import file_sha256
 from robo_rlft.commands.runs import read_run
 from robo_rlft.data.comparisons import Attempts
@@ -63,7 +63,7 @@ def there(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_the_best_of_all_or_of_each_scene_are_chosen() -> None:
     scores = {"a0": 0.9, "a1": 0.8, "b0": 0.1, "b1": 0.8}
     judged = [
-        Judged(path=Path(name), scene=("task", "seen", "train", ord(name[0])), score=score)
+        Scored(path=Path(name), scene=("task", "seen", "train", ord(name[0])), score=score)
         for name, score in scores.items()
     ]
 
