@@ -47,7 +47,7 @@ class AttemptData(LightningDataModule):
     are. Once the budget is spent only the steps are left.
 
     Args:
-        context: the run; `context.data_dir` are demonstrations to mix in, or None.
+        context: the run; `context.data_dirs` are the folders of demonstrations to mix in, if any.
         episodes: attempts in all, logged ones included.
         episodes_per_iteration: new ones before each epoch.
         logged: a folder of attempts to begin with; they count, and are judged anew.
@@ -65,6 +65,7 @@ class AttemptData(LightningDataModule):
     """
 
     acts_live = True  # needs no scene twice
+    several_folders = True
 
     def __init__(
         self,
@@ -123,9 +124,11 @@ class AttemptData(LightningDataModule):
             raise EpisodeError(
                 f"{self.logged}: expected at most episodes={self.episodes} logged attempts, got {len(logged)}"
             )
-        shown = [] if self.context.data_dir is None else read_episodes(self.context.data_dir)
+        folders = self.context.data_dirs
+        read = [read_episodes(folder) for folder in folders]
         sources = [source_of(e, Path(str(self.logged))) for e in logged]
-        sources += [source_of(e, Path(str(self.context.data_dir))) for e in shown]
+        sources += [source_of(e, folder) for folder, some in zip(folders, read, strict=True) for e in some]
+        shown = [episode for some in read for episode in some]
         if sources:
             self.leak = check_source(sources, self.context, allow_leak=self.allow_leak)
         self._demonstrated = examples(shown) if shown else None

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "train a policy or an encoder: train algorithm=bc|rloo|clip task=T init=FILE data=DIR",
     "evaluate": "measure success on held-out scenes: evaluate checkpoint=FILE|oracle|zero_shot|random split=S",
     "label": "ask a person which of two attempts is better: label from=RUN",
+    "distill": "make demonstrations of the attempts that a reward ranks highest: distill from=RUN reward.model=FILE",
     "run": "run a pipeline of the above: run experiment=quickstart",
     "deploy": 'act on sentences through a robot: deploy checkpoint=FILE robot=R instruction="..."',
     "report": "write the HTML report of runs: report from=RUN[,RUN]",

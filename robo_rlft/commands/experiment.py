@@ -21,7 +21,7 @@ from robo_rlft.config.compose import quoted, root_keys
 from robo_rlft.config.errors import did_you_mean
 
 EVALUATE = "evaluate"  # the step name that overrides of every evaluation go by
-STEP_COMMANDS = ("collect", "label", "train", "evaluate")
+STEP_COMMANDS = ("collect", "label", "distill", "train", "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ from robo_rlft.models.clip_weights import SHIPPED
 RUN_ONLY = ("run", "output", "overwrite", "workers", "trust")
 # Nor is what computes: a graphics card rounds otherwise, and a cell says which of its steps one trained.
 _ON_PROCESSOR = {"accelerator": "cpu"}
-_FILES = ("init", "checkpoint", "words", "instructions")  # arguments that name a file
+_FILES = ("init", "checkpoint", "words", "instructions", "reward_model", "reference")  # arguments that name a file
 DIGITS = 16  # of a hash
 
 
@@ -263,9 +263,14 @@ def _replaced(value: Any, steps: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_replaced(item, steps) for item in value]
     if isinstance(value, str):
-        for folder, digest in steps.items():
-            if value == folder or value.startswith(f"{folder}/"):
-                return digest + value[len(folder) :]
+        return ",".join(_part(part, steps) for part in value.split(","))  # several folders are one text
+    return value
+
+
+def _part(value: str, steps: Mapping[str, str]) -> str:
+    for folder, digest in steps.items():
+        if value == folder or value.startswith(f"{folder}/"):
+            return digest + value[len(folder) :]
     return value
 
 

@@ -7,7 +7,7 @@ goes on where it was stopped, however it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from rich.console import Console
 from robo_rlft.apps.label import Films, LabelDesk, PageLabeler, deleted
 from robo_rlft.commands.checks import RunArguments, check
 from robo_rlft.commands.label_films import FilmMaker
+from robo_rlft.commands.label_order import RANDOM, asked_before, check_order, digests, order_by
 from robo_rlft.commands.process import sigterm_as_ctrl_c
 from robo_rlft.commands.report import runs_of
 from robo_rlft.commands.robots import is_real
@@ -39,6 +40,9 @@ class Arguments(RunArguments):
 
     mode: Literal["compare", "success"]
     questions: PositiveInt
+    order: Literal["random", "disagreement"]
+    reward_model: Path | None
+    earlier: str | list[str] | None
     repeat_every: NonNegativeInt
 
 
@@ -60,6 +64,7 @@ def check_config(composed: Composed) -> None:
     """Refuse whatever cannot work, before anything is built."""
     values = {key: value for key, value in composed.values.items() if key != "from"}
     check(Composed(**{**vars(composed), "values": values}), Arguments, ("labeler",))
+    check_order(values)
 
 
 def run(composed: Composed, console: Console) -> Path:
@@ -70,17 +75,18 @@ def run(composed: Composed, console: Console) -> Path:
     if len(folders) != 1:
         raise UserError(f"from: expected one run, got {len(folders)}")
     attempts = read_attempts(folder := folders[0])
-    asked = ask_about(attempts, values["mode"], values["questions"], values["seed"], values["repeat_every"])
     labeler = build(values["labeler"], trust=composed.trust, path="labeler")
-    name = f"label-{folder.name}-{values['mode']}-{composed.choices['labeler']}-seed{values['seed']}"
+    way = "" if values["order"] == RANDOM else f"-{values['order']}"
+    name = f"label-{folder.name}-{values['mode']}{way}-{composed.choices['labeler']}-seed{values['seed']}"
     target = folder_for(values, name)
-    config = {**values, "from": str(folder)}
+    config = {**values, "from": str(folder), **digests(values)}
     with open_run(
         target, command="label", config=config, overrides=composed.overrides, overwrite=values["overwrite"]
     ) as opened:
         if opened.finished:
             console.print(f"{target} is finished already; overwrite=true asks anew", markup=False)
             return target
+        asked = ask_about(attempts, values, console, trust=composed.trust)
         with LabelLog(opened.path / FILE, **attempts.header, mode=values["mode"]) as log:
             if isinstance(labeler, SimulatedLabeler):
                 simulate(log, asked, attempts, labeler, seed=values["seed"])
@@ -117,20 +123,34 @@ def read_attempts(folder: Path) -> Attempts:
     return Attempts(folder=folder, summaries=summaries, sentences=sentences)
 
 
-def ask_about(attempts: Attempts, mode: str, count: int, seed: int, repeat_every: int) -> list[Question]:
+def ask_about(
+    attempts: Attempts, values: Mapping[str, Any], console: Console, *, trust: Sequence[str] = ()
+) -> list[Question]:
     """Return the questions about attempts.
 
     Raises:
-        UserError: no two of them are of the same scene.
+        UserError: no two of them are of the same scene, or all were asked about before.
+        RewardFileError: the reward that the questions are ordered by cannot be used for these attempts.
     """
     names = list(attempts.summaries)
-    candidates = pairs(list(attempts.summaries.values())) if mode == "compare" else [(name,) for name in names]
+    compared = values["mode"] == "compare"
+    candidates = pairs(list(attempts.summaries.values())) if compared else [(name,) for name in names]
     if not candidates:
         raise UserError(
             f"from: expected several attempts at the same scene in {attempts.folder}, found none; collect them with "
             "tries=2 or more, or ask for mode=success"
         )
-    return questions(candidates, count=count, seed=seed, repeat_every=repeat_every)
+    before = asked_before(values, attempts.header["digest"])
+    left = [names for names in candidates if frozenset(names) not in before]
+    if not left:
+        raise UserError(f"earlier: all {len(candidates)} questions were asked there; collect more attempts")
+    return questions(
+        left,
+        count=values["questions"],
+        seed=values["seed"],
+        repeat_every=values["repeat_every"],
+        order=order_by(values, attempts.folder, names, console, trust=trust),
+    )
 
 
 def simulate(

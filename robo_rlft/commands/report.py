@@ -68,17 +68,17 @@ def run(composed: Composed, console: Console) -> Path:
     return target
 
 
-def runs_of(value: Any) -> list[Path]:
+def runs_of(value: Any, key: str = "from") -> list[Path]:
     """Return the folders that `from=RUN[,RUN]` names: paths, or names under runs/."""
     if not value:
-        raise UserError("from: expected folders of runs, separated by commas, got none; e.g. from=runs/quickstart")
+        raise UserError(f"{key}: expected folders of runs, separated by commas, got none; e.g. {key}=runs/quickstart")
     names = value if isinstance(value, list) else str(value).split(",")
     folders = []
     for name in (str(n).strip() for n in names):
         found = next((p for p in (Path(name), Path("runs") / name) if name and p.is_dir()), None)
         if found is None:
             raise UserError(
-                f"from: expected folders of runs, separated by commas; there is no '{name}' here or in runs/"
+                f"{key}: expected folders of runs, separated by commas; there is no '{name}' here or in runs/"
             )
         folders.append(found)
     return folders

@@ -34,6 +34,7 @@ _OF_TABLES: Mapping[str, Any] = {"driver_only": False, "resets": "ask", "operato
 LATER: Mapping[str, Mapping[str, Any]] = {
     "collect": {"checkpoint": None, "decoding": "sampled", "tries": 1, **_OF_TABLES, "instructions": None},
     "evaluate": {"first_scene": 0, "camera": {}, **_OF_TABLES},
+    "label": {"order": "random", "reward_model": None, "earlier": None},
     "train": {"camera": {}, **_OF_TABLES, "instructions": None},
 }
 # Nor is what it computes on: a run that was begun on a graphics card may be taken up without one.

@@ -30,6 +30,7 @@ from robo_rlft.commands.process import prepare
 from robo_rlft.commands.progress import TrainingProgress
 from robo_rlft.commands.provenance import commit
 from robo_rlft.commands.runs import Run, folder_for, open_run
+from robo_rlft.commands.train_data import check_folders, data_folders, provenance_of
 from robo_rlft.commands.words import teach
 from robo_rlft.config import Composed, ConfigError, build, check_node
 from robo_rlft.config.nodes import TARGET, parameters_of
@@ -91,6 +92,7 @@ def run(composed: Composed, console: Console) -> Path:
         leak = getattr(parts.data, "leak", None)
         if leak is not None:
             opened.notes["leak"] = f"trained on {leak}"
+        opened.notes |= provenance_of(parts.data)
         try:
             parts.trainer.fit(
                 parts.module,
@@ -126,6 +128,7 @@ def check_config(composed: Composed) -> None:
     check(composed, Arguments, groups, provided=provided, problems=problems)
     check_processor(values)
     check_live(composed, judged=True)
+    check_folders(values, split_algorithm(values["algorithm"])[1], composed.trust)
     if values["words"] is not None and trains_policy(values["algorithm"], composed.trust):
         raise ConfigError("words: new words are taught to an encoder; expected algorithm=clip beside it")
     if (
@@ -192,11 +195,13 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         make_env = live_factory(composed, folder=opened.path, workspace=workspace, rotations=rotations, console=console)
     else:
         make_env = environment_factory(values, trust=trust, workspace=workspace, rotations=rotations)
+    folders = data_folders(values["data"])
     context = TrainContext(
         policy=policy,  # type: ignore[arg-type]  # an encoder's data module does not look at it
         workspace=workspace,
         make_env=make_env,
-        data_dir=None if values["data"] is None else Path(values["data"]),
+        data_dir=folders[0] if folders else None,
+        more_data=tuple(folders[1:]),
         run_dir=opened.path,
         seed=int(values["seed"]),
         workers=int(values["workers"]),
@@ -260,6 +265,7 @@ def _save(composed: Composed, opened: Run, parts: Parts) -> Path:
         "leak": opened.notes.get("leak"),
         "commit": commit(),
         "renderer": "pybullet TinyRenderer",
+        **provenance_of(parts.data),
     }
     metrics = {key: float(value) for key, value in parts.trainer.callback_metrics.items()}
     trained: Any = parts.module  # it has a policy or an encoder

@@ -28,6 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from robo_rlft.config.errors import ConfigError, did_you_mean
 from robo_rlft.config.nodes import TARGET, parameters_of
 
+_SEVERAL = ("from", "data", "earlier")  # arguments that take several folders, separated by commas
+
 
 @dataclass(frozen=True, kw_only=True)
 class Composed:
@@ -135,7 +137,7 @@ def quoted(key: str, value: str | Path) -> str:
 def _runs_as_text(override: str) -> str:
     """Return `from=RUN,RUN` as one text: there a comma does not begin a sweep."""
     key, _, value = override.partition("=")
-    return quoted(key, value) if key == "from" and "," in value and value[0] not in "'\"[" else override
+    return quoted(key, value) if key in _SEVERAL and "," in value and value[0] not in "'\"[" else override
 
 
 def _checked_folder(folder: Path) -> Path:

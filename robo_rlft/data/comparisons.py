@@ -17,21 +17,11 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from robo_rlft.data.answers import read_answers
 from robo_rlft.data.batches import StepSampler
 from robo_rlft.data.context import TrainContext
 from robo_rlft.data.episodes import iterate_episodes, read_episode
-from robo_rlft.data.labels import (
-    FAILURE,
-    LEFT,
-    RIGHT,
-    SAME,
-    SUCCESS,
-    Label,
-    LabelError,
-    Labels,
-    attempts_digest,
-    read_labels,
-)
+from robo_rlft.data.labels import FAILURE, LEFT, RIGHT, SAME, SUCCESS, Label, LabelError
 from robo_rlft.records import Observation, TensorRecord, stack
 from robo_rlft.rollout.episode import Episode
 
@@ -87,10 +77,10 @@ class TruePairs:
 
 
 class ComparisonData(LightningDataModule):
-    """Labels of one run of `robo-rlft label`; "can't tell" is left out.
+    """Labels of one run of `robo-rlft label`, or of several; "can't tell" is left out.
 
     Args:
-        context: the run; `context.data_dir` is the folder of labels.
+        context: the run; `context.data_dirs` are the folders of labels.
         batch_size: labels of a step.
         steps_per_epoch: steps between two validations.
         val_share: share of the labels that is held out to choose the weights by; those of a scene go together.
@@ -99,6 +89,8 @@ class ComparisonData(LightningDataModule):
         test_pairs: so many pairs of differing return at most, of scenes in turn.
         allow_leak: accept attempts at scenes that are not seen/train.
     """
+
+    several_folders = True
 
     def __init__(
         self,
@@ -136,26 +128,24 @@ class ComparisonData(LightningDataModule):
             return
         if self.context.data_dir is None:
             raise LabelError("expected a folder of labels, got none: pass data=DIR (`robo-rlft label` makes it)")
-        found = read_labels(self.context.data_dir)
-        known = [label for label in found.labels if label.known][: self.count]
+        found = read_answers(self.context.data_dirs)
+        known = found.labels[: self.count]
         if len(known) < 2:
-            raise LabelError(f"expected at least 2 answers in {self.context.data_dir}, found {len(known)}: label more")
-        folder = episodes_folder(found, self.context.data_dir)
-        if attempts_digest(folder) != found.digest:
-            raise LabelError(f"{folder}: the attempts there are not those that were labelled; label these anew")
+            where = ", ".join(map(str, self.context.data_dirs))
+            raise LabelError(f"expected at least 2 answers in {where}, found {len(known)}: label more")
         names = sorted({name for label in known for name in label.question.episodes})
-        episodes = [read_episode(folder / name) for name in names]
+        episodes = [read_episode(found.files[name]) for name in names]
         for name, episode in zip(names, episodes, strict=True):
             if episode.workspace != self.context.workspace:
                 raise LabelError(
-                    f"{folder / name}: expected pictures of {self.context.workspace}, found {episode.workspace}; "
+                    f"{found.files[name]}: expected pictures of {self.context.workspace}, found {episode.workspace}; "
                     "choose workspace= as it was when they were taken"
                 )
         other = sorted({f"{e.split}/{e.phase}" for e in episodes} - {"seen/train"})
         if other and not self.allow_leak:
             raise LabelError(
-                f"{folder}: training may see attempts at seen/train scenes only, found {', '.join(other)}; "
-                "allow_leak=true permits it and marks the run"
+                f"{', '.join(map(str, self.context.data_dirs))}: training may see attempts at seen/train scenes only, "
+                f"found {', '.join(other)}; allow_leak=true permits it and marks the run"
             )
         self.leak = ", ".join(other) or None
         self.mode, self.attempts = found.mode, Attempts.of(episodes)
@@ -185,22 +175,6 @@ class ComparisonData(LightningDataModule):
         starts = range(0, len(self._val.said), self.batch_size)
         batches: Any = [self._val[start : start + self.batch_size] for start in starts]
         return DataLoader(batches, batch_size=None, collate_fn=_as_is)
-
-
-def episodes_folder(labels: Labels, told_in: Path) -> Path:
-    """Return the folder of the attempts that labels are of: as they name it, or beside the labels' own.
-
-    Raises:
-        LabelError: it is in neither place.
-    """
-    named = Path(labels.episodes)
-    places = [named, told_in.parent / named.name]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise LabelError(
-        f"{told_in}: expected the attempts that were labelled in {' or '.join(map(str, places))}, found no such folder"
-    )
 
 
 def scenes_of(episodes: Sequence[Episode]) -> set[tuple[str, str, str, int]]:

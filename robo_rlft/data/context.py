@@ -26,3 +26,9 @@ class TrainContext:
     seed: int
     workers: int  # processes that step environments; 0 steps them in this one
     reward: OutcomeReward | None = None  # pays at the end of an episode, instead of what the environments pay
+    more_data: tuple[Path, ...] = ()  # further folders beside `data_dir`
+
+    @property
+    def data_dirs(self) -> tuple[Path, ...]:
+        """All folders that are learned from, in the order in which they were named."""
+        return () if self.data_dir is None else (self.data_dir, *self.more_data)

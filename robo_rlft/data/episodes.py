@@ -6,8 +6,9 @@ they are, heights as whole tenths of a millimetre above `HEIGHT_MIN`.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from robo_rlft.data.archive import HEIGHT_MAX, HEIGHT_MIN, HEIGHT_STEP, EpisodeError, Kind, metres, stored_height
 from robo_rlft.geometry import Workspace
-from robo_rlft.rollout.episode import FAILURES, JUDGES, Episode
+from robo_rlft.rollout.episode import FAILURES, JUDGES, Chosen, Episode
 
 FORMAT = "robo_rlft.episode"
 FORMAT_VERSION = 2
@@ -39,7 +40,7 @@ _KIND = Kind(
 _WORDS = ("task", "split", "phase")
 _LISTS = ("instructions", "pick_names", "place_names")  # of words, one for each action
 # Of a policy's attempts alone; files without them are older, or a demonstrator's.
-_OF_ATTEMPTS = {"attempt": None, "policy_sha256": None, "told_by": "task", "script": ()}
+_OF_ATTEMPTS = {"attempt": None, "policy_sha256": None, "told_by": "task", "script": (), "chosen": None}
 
 
 class EpisodeWriter:
@@ -65,6 +66,7 @@ class EpisodeWriter:
         arrays = {name: getattr(episode, name) for name in _ARRAYS} | {"height": stored_height(episode.height)}
         meta = {name: getattr(episode, name) for name in (*_WORDS, *_LISTS, "seed", "success", "failure", "rotations")}
         meta |= {name: v for name, neutral in _OF_ATTEMPTS.items() if (v := getattr(episode, name)) != neutral}
+        meta |= {} if episode.chosen is None else {"chosen": asdict(episode.chosen)}
         _KIND.write(path, arrays, meta | {"workspace": asdict(episode.workspace)})
         return path
 
@@ -83,11 +85,16 @@ def read_episode(path: Path) -> Episode:
         values |= {name: tuple(meta[name]) for name in _LISTS}
         values |= {name: meta.get(name, neutral) for name, neutral in _OF_ATTEMPTS.items()}
         values["script"] = tuple(values["script"])
+        values["chosen"] = None if values["chosen"] is None else _chosen(values["chosen"])
         episode = Episode(**values, workspace=Workspace(**meta["workspace"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _KIND.broken(path, f"its record lacks or misstates a field ({error})") from error
     _check(episode, where=str(path))
     return episode
+
+
+def _chosen(told: Mapping[str, Any]) -> Chosen:
+    return Chosen(**{**told, "kl": tuple(told.get("kl", ()))})
 
 
 def read_episodes(folder: Path) -> list[Episode]:
@@ -142,6 +149,8 @@ def _faults(episode: Episode) -> Iterator[str]:
             f"got success {episode.success!r} and failure {episode.failure!r}"
         )
     yield from _shape_faults(episode)
+    if episode.chosen is not None:
+        yield from _choice_faults(episode.chosen, steps=episode.steps)
     if not np.isfinite(episode.height).all():
         yield f"expected finite heights, got {int((~np.isfinite(episode.height)).sum())} that are not"
     low, high = float(episode.height.min()), float(episode.height.max())
@@ -158,6 +167,17 @@ def _faults(episode: Episode) -> Iterator[str]:
         yield f"expected rotation bins in [0, {episode.rotations}), got {episode.rotation.tolist()}"
     if (episode.symmetry < 1).any():
         yield f"expected a symmetry of at least 1, got {episode.symmetry.tolist()}"
+
+
+def _choice_faults(chosen: Chosen, *, steps: int) -> Iterator[str]:
+    numbers = (chosen.score, *chosen.kl)
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        yield f"expected finite numbers of why it was chosen, got score {chosen.score!r} and kl {chosen.kl!r}"
+    if chosen.kl and len(chosen.kl) != steps:
+        yield f"expected a kl for each of {steps} actions, got {len(chosen.kl)}"
+    words = (chosen.reward, chosen.reward_sha256 or "", chosen.reference_sha256 or "")
+    if not chosen.reward or not all(isinstance(word, str) for word in words):
+        yield f"expected the name of a reward and hashes of files, got {words!r}"
 
 
 def _shape_faults(episode: Episode) -> Iterator[str]:

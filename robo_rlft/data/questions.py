@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from robo_rlft.data.labels import FAILURE, LEFT, RIGHT, SAME, SUCCESS, Question
 from robo_rlft.rollout.episode import Episode
@@ -45,6 +46,28 @@ def pairs(attempts: Sequence[Summary]) -> list[tuple[str, ...]]:
     for attempt in attempts:
         scenes.setdefault(attempt.scene, []).append(attempt.name)
     return [pair for names in scenes.values() for pair in itertools.combinations(names, 2)]
+
+
+def disputed_first(scores: Mapping[str, npt.NDArray[np.float64]]) -> Order:
+    """Return the order in which those questions come first about which the members of an ensemble disagree most.
+
+    Disagreement is the members' standard deviation of the difference of two attempts' scores (Christiano et al. 2017,
+    "Deep reinforcement learning from human preferences", 2.2.4), or of a single attempt's.
+
+    Args:
+        scores: name of an attempt -> what each member says of it, (M,).
+    """
+    row = {name: i for i, name in enumerate(scores)}
+    table = np.stack(list(scores.values()))
+
+    def order(candidates: Sequence[tuple[str, ...]]) -> Sequence[int]:
+        said = table[[row[names[0]] for names in candidates]]
+        other = table[[row[names[-1]] for names in candidates]]
+        pair = np.array([[len(names) > 1] for names in candidates])
+        spread = np.std(said - np.where(pair, other, 0.0), axis=1)
+        return [int(index) for index in np.argsort(-spread, kind="stable")]
+
+    return order
 
 
 def questions(

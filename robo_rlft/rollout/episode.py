@@ -29,6 +29,19 @@ JUDGES: tuple[str, ...] = ("task", "person", "classifier", "nobody")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Why an attempt joined the demonstrations: a reward ranked it highly."""
+
+    reward: str  # its name: "preference"
+    score: float  # what the attempt is worth to it
+    reward_sha256: str | None = None  # of its file, where it was learned
+    kl: tuple[
+        float, ...
+    ] = ()  # (T,), nats, KL(policy || reference) at each decision: of the pick, and of the place there
+    reference_sha256: str | None = None  # the file of that policy, usually of behaviour cloning
+
+
+@dataclass(frozen=True, kw_only=True)
 class Episode:
     """One recorded episode, with all that training from it needs."""
 
@@ -55,6 +68,7 @@ class Episode:
     policy_sha256: str | None = None  # the file of the policy that acted
     told_by: str = "task"  # one of JUDGES; where nobody told, success is False and means nothing
     script: tuple[str, ...] = ()  # all that was to be said, in order; those that were not reached too
+    chosen: Chosen | None = None  # where it was taken over as a demonstration
 
     @property
     def steps(self) -> int:

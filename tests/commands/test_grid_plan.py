@@ -190,6 +190,16 @@ def test_what_cannot_work_is_refused_with_what_would(grid: dict[str, Any], messa
         plan(node(**grid))
 
 
+def test_a_step_may_take_the_folders_of_several() -> None:
+    told = node()
+    told["steps"][1]["overrides"] = ["algorithm=bc", "data={demos},{more}"]
+    told["steps"].insert(1, {"name": "more", "command": "collect", "overrides": ["episodes=2"]})
+    assert keys(told) == keys(told, "elsewhere")  # where they lie does not matter
+    more = copy.deepcopy(told)
+    more["steps"][1]["overrides"] = ["episodes=3"]
+    assert keys(more)["bc-0"] != keys(told)["bc-0"]  # what is in the second one does
+
+
 def test_a_step_that_needs_itself_is_refused() -> None:
     told = node()
     told["steps"][1]["overrides"] = ["data={rl}"]

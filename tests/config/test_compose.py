@@ -93,7 +93,8 @@ def test_a_quoted_value_is_taken_as_it_is(path: str) -> None:
 
 
 def test_no_group_is_named_like_an_argument_that_takes_a_path() -> None:
-    assert not {"checkpoint", "data", "init", "output", "instructions", "words"} & set(groups())
+    paths = {"checkpoint", "data", "earlier", "init", "output", "instructions", "reference", "reward_model", "words"}
+    assert not paths & set(groups())
 
 
 @pytest.mark.parametrize("command", ["collect", "evaluate", "train"])
@@ -106,6 +107,8 @@ def test_root_configs_put_their_own_values_first(command: str) -> None:
 def test_a_comma_between_runs_begins_no_sweep() -> None:
     assert compose("report", ["from=runs/a b,runs/it's"]).values["from"] == "runs/a b,runs/it's"
     assert compose("report", ["from=[a,b]"]).values["from"] == ["a", "b"]
+    assert compose("train", ["data=runs/a,runs/b"]).values["data"] == "runs/a,runs/b"
+    assert compose("label", ["earlier=runs/a,runs/b"]).values["earlier"] == "runs/a,runs/b"
 
 
 @pytest.fixture

@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 
-from robo_rlft.commands import collect, evaluate, label, train
+from robo_rlft.commands import collect, distill, evaluate, label, train
 from robo_rlft.commands.robots import robot_problems
 from robo_rlft.config import ConfigError, build, compose, groups
 from robo_rlft.config.compose import root_groups
 from robo_rlft.geometry import Workspace
 
-COMMANDS: dict[str, Any] = {"collect": collect, "evaluate": evaluate, "label": label, "train": train}
+COMMANDS: dict[str, Any] = {
+    "collect": collect,
+    "distill": distill,
+    "evaluate": evaluate,
+    "label": label,
+    "train": train,
+}
 CHOICES = [
     (command, group, option)
     for command in COMMANDS
@@ -83,7 +89,18 @@ def test_options_live_in_a_folder_a_choice() -> None:
     root = Path(__file__).parents[2] / "conf"
     assert sorted(p.stem for p in root.glob("*.yaml")) == sorted(
         [
-            *("calibrate", "collect", "deploy", "doctor", "evaluate", "figure", "label", "loopback", "report"),
+            *(
+                "calibrate",
+                "collect",
+                "deploy",
+                "distill",
+                "doctor",
+                "evaluate",
+                "figure",
+                "label",
+                "loopback",
+                "report",
+            ),
             *("run", "train"),
         ]
     )

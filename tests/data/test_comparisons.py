@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -50,12 +51,15 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def data(folder: Path | None, *, workspace: Workspace = WORKSPACE, seed: int = 0, **options: float) -> ComparisonData:
+def data(
+    folder: Path | None, *more: Path, workspace: Workspace = WORKSPACE, seed: int = 0, **options: float
+) -> ComparisonData:
     context = TrainContext(
         policy=None,  # type: ignore[arg-type]  # a reward's data does not look at it
         workspace=workspace,
         make_env=None,
         data_dir=folder,
+        more_data=more,
         run_dir=Path(),
         seed=seed,
         workers=0,
@@ -95,6 +99,32 @@ def test_fewer_labels_are_the_first_ones(labelled: Path) -> None:
     made = data(labelled, val_share=0.0, labels=3)
     assert made.size == 3
     assert made.attempts is not None and len(made.attempts.scripts) == 5  # all of a scene, two of the next
+
+
+def test_labels_of_several_runs_are_learned_from_together(tmp_path: Path) -> None:
+    first, second = (label(_made(tmp_path / name), split=split) for name, split in (("a", "seen"), ("b", "unseen")))
+    made = data(first, second, val_share=0.0, allow_leak=True)
+    assert made.size == 24
+    assert made.attempts is not None and len(made.attempts.scripts) == 2 * SCENES * TRIES
+    assert data(first, second, labels=13, val_share=0.0, allow_leak=True).size == 13  # those of the first come first
+    with pytest.raises(LabelError, match="found unseen/train"):
+        data(first, second)
+
+
+def test_attempts_that_two_people_labelled_are_there_once(labelled: Path, tmp_path: Path) -> None:
+    shutil.copytree(labelled, tmp_path / "again")
+    made = data(labelled, tmp_path / "again", val_share=0.0)
+    assert made.size == 24
+    assert made.attempts is not None and len(made.attempts.scripts) == SCENES * TRIES
+
+
+def test_labels_of_different_modes_are_not_mixed(labelled: Path, tmp_path: Path) -> None:
+    path = _made(tmp_path / "judged") / "labels.jsonl"
+    digest = attempts_digest(tmp_path / "tries")
+    with LabelLog(path, mode="success", episodes=str(tmp_path / "tries"), digest=digest):
+        pass
+    with pytest.raises(LabelError, match=r"of one mode, found mode=compare in .* and mode=success in .*judged"):
+        data(labelled, tmp_path / "judged")
 
 
 def test_attempts_are_found_beside_the_labels_when_both_were_moved(labelled: Path, tmp_path: Path) -> None:

@@ -20,12 +20,15 @@ from robo_rlft.records import Transition
 from tests.data.test_episodes import WORKSPACE, make_episode
 
 
-def make_data(folder: Path | None, *, seed: int = 0, rotations: int = 12, **options: Any) -> DemonstrationData:
+def make_data(
+    folder: Path | None, *more: Path, seed: int = 0, rotations: int = 12, **options: Any
+) -> DemonstrationData:
     context = TrainContext(
         policy=SimpleNamespace(rotations=rotations),  # type: ignore[arg-type]
         workspace=WORKSPACE,
         make_env=None,
         data_dir=folder,
+        more_data=more,
         run_dir=Path(),
         seed=seed,
         workers=0,
@@ -74,6 +77,38 @@ def test_the_last_episodes_are_held_out(folder: Path) -> None:
     views = list(data.val_dataloader())
     assert sum(len(v.reward) for v in views) == 3 * 3  # three examples, three views of each
     assert named(views[0]) == held_out  # the first view is unmoved
+
+
+@pytest.fixture
+def attempts(tmp_path: Path) -> Path:
+    """A policy's at the scenes 4 to 7, of which 4 and 5 are held out of the demonstrations."""
+    for seed in range(4, 8):
+        episode = replace(make_episode(seed=seed + 100, steps=1), seed=seed, attempt=0, policy_sha256="p")
+        EpisodeWriter(tmp_path / "attempts").write(episode)
+    return tmp_path / "attempts"
+
+
+def test_episodes_of_several_folders_are_learned_from_but_not_those_at_held_out_scenes(
+    folder: Path, attempts: Path
+) -> None:
+    data = make_data(folder, attempts, val_episodes=2, augment=False, val_views=1)
+    learned = set().union(*map(named, batches(data)))
+    own = named(as_transitions(examples([make_episode(seed=seed, steps=1 + seed % 2) for seed in range(4)])))
+    assert learned - own == named(as_transitions(examples([make_episode(seed=seed, steps=1) for seed in (106, 107)])))
+    assert own <= learned
+    (held_out,) = data.val_dataloader()
+    assert len(held_out.reward) == 3
+    assert [told["episodes"] for told in data.provenance] == [4, 2]
+    assert data.provenance[1]["policy_sha256"] == ["p"]
+    every = make_data(folder, attempts, val_episodes=0)
+    assert [told["episodes"] for told in every.provenance] == [6, 4]
+
+
+def test_what_training_may_not_see_is_refused_in_every_folder(folder: Path, attempts: Path) -> None:
+    EpisodeWriter(attempts).write(replace(make_episode(seed=9), phase="val", attempt=0))
+    with pytest.raises(EpisodeError, match=r"attempts is seen/val.*allow_leak=true"):
+        make_data(folder, attempts)
+    assert make_data(folder, attempts, allow_leak=True).leak == "seen/val"
 
 
 def test_validation_looks_at_the_same_pictures_each_time(folder: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robo_rlft.data.episodes import EpisodeError, EpisodeWriter, read_episode, read_episodes
 from robo_rlft.geometry import Workspace
-from robo_rlft.rollout.episode import Episode
+from robo_rlft.rollout.episode import Chosen, Episode
 
 WORKSPACE = Workspace(pixel_size=0.05)  # 20 x 10
 
@@ -51,6 +52,28 @@ def test_a_read_episode_equals_the_written_one_but_for_a_twentieth_of_a_millimet
     assert np.abs(read.height - episode.height).max() <= 0.5e-4 + 1e-7
     for name in ("task", "split", "phase", "seed", "instructions", "pick_names", "success", "failure", "workspace"):
         assert getattr(read, name) == getattr(episode, name)
+
+
+def test_why_an_attempt_was_chosen_is_kept(tmp_path: Path) -> None:
+    why = Chosen(reward="preference", reward_sha256="r", score=1.25, kl=(0.5, 0.25), reference_sha256="b")
+    path = EpisodeWriter(tmp_path).write(replace(make_episode(), attempt=3, policy_sha256="p", chosen=why))
+    assert read_episode(path).chosen == why
+    assert read_episode(EpisodeWriter(tmp_path).write(make_episode())).chosen is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": float("nan")}, "expected finite numbers of why it was chosen"),
+        ({"kl": (1.0,)}, "expected a kl for each of 2 actions, got 1"),
+        ({"reward": ""}, "expected the name of a reward"),
+        ({"reward_sha256": 3}, "expected the name of a reward"),
+    ],
+)
+def test_a_reason_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    why = replace(Chosen(reward="preference", score=1.0), **change)
+    with pytest.raises(EpisodeError, match=message):
+        EpisodeWriter(tmp_path).write(replace(make_episode(), chosen=why))
 
 
 def test_the_table_itself_reads_back_as_height_zero(tmp_path: Path) -> None:

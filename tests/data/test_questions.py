@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from robo_rlft.data.labels import Question
-from robo_rlft.data.questions import SimulatedLabeler, Summary, pairs, questions
+from robo_rlft.data.questions import SimulatedLabeler, Summary, disputed_first, pairs, questions
 
 
 def attempt(name: str, scene: str = "0", return_: float = 0.0) -> Summary:
@@ -44,6 +45,18 @@ def test_some_are_asked_again_the_other_way_round_and_not_at_once() -> None:
 def test_an_order_can_be_given() -> None:
     asked = questions(pairs(MANY), count=2, seed=0, order=lambda candidates: [3, 1])
     assert [set(q.episodes) for q in asked] == [{"3-0", "3-1"}, {"1-0", "1-1"}]
+
+
+def test_what_the_members_disagree_about_comes_first() -> None:
+    scores = {
+        "a": np.array([0.0, 0.0]),
+        "b": np.array([9.0, 9.0]),  # much better than a, and the members agree
+        "c": np.array([1.0, 5.0]),
+        "d": np.array([4.0, 8.0]),  # both doubt c and d alike, but not which is better
+    }
+    order = disputed_first(scores)
+    assert list(order([("a", "b"), ("a", "c"), ("c", "d")])) == [1, 0, 2]  # deviations 0, 2, 0: the first of equals
+    assert list(order([("a",), ("c",), ("b",)])) == [1, 0, 2]
 
 
 def answers(left: float, right: float, noise: float, count: int = 400) -> Counter[str]:
