@@ -39,7 +39,7 @@ class RolloutStats:
     success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
     mixed_groups: float  # share of groups whose K values are not all equal
     groups: int  # scenes, or visited states with credit "state"
-    terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
+    terms: dict[str, float] = field(default_factory=dict)  # of the rewards: name -> mean over episodes, unweighted
 
 
 def rewards(rollout: Rollout) -> Rewards:
@@ -75,7 +75,20 @@ def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
         success=torch.cat([one.success for one in values]).mean().item(),
         mixed_groups=torch.cat(groups).float().mean().item(),
         groups=sum(map(len, groups)),
+        terms=_terms(rollouts, paid, credit),
     )
+
+
+def _terms(rollouts: Sequence[Rollout], paid: Sequence[Rewards], credit: Credit) -> dict[str, float]:
+    """Return what episodes came to in each term of their rewards, as `value` has it."""
+    means = {}
+    for name in dict.fromkeys(name for rollout in rollouts for name in rollout.terms):
+        scenes = []
+        for rollout, one in zip(rollouts, paid, strict=True):
+            term = rollout.terms[name].view_as(one.reward) if name in rollout.terms else torch.zeros_like(one.reward)
+            scenes.append(value(replace(one, reward=term), branched=credit == "state").episodic_return)
+        means[name] = torch.cat(scenes).mean().item()
+    return means
 
 
 def _existing(paid: Rewards, groups: Tensor) -> Tensor:

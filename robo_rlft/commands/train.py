@@ -38,6 +38,7 @@ from robo_rlft.models.spec import class_path
 from robo_rlft.policies.io import load_policy, save_policy
 from robo_rlft.records import OutcomeReward
 from robo_rlft.rewards.paid_at_end import FromFile
+from robo_rlft.rewards.total import parts as parts_of
 
 DATA = "data"  # the part of the algorithm's node that is not its constructor's
 FORMAT, FORMAT_VERSION = "robo_rlft.training", 1
@@ -193,7 +194,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         run_dir=opened.path,
         seed=int(values["seed"]),
         workers=int(values["workers"]),
-        reward=_outcome_reward(composed, workspace, rotations),
+        reward=_outcome_reward(composed, policy, workspace, rotations),
     )
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     provided |= {"workspace": workspace, "seed": context.seed}
@@ -204,13 +205,18 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
 
 
-def _outcome_reward(composed: Composed, workspace: Workspace, rotations: int) -> OutcomeReward | None:
-    """Return the reward that pays at the end of an episode; None where the environments pay."""
+def _outcome_reward(composed: Composed, policy: Any, workspace: Workspace, rotations: int) -> OutcomeReward | None:
+    """Return the reward that pays at the end of an episode; None where the environments alone pay.
+
+    What judges with an encoder and has none of its own sees with the policy's, which RL leaves as it is.
+    """
     node, trust = composed.values["reward"], composed.trust
-    reward = build(node, trust=trust, path="reward", workspace=workspace, rotations=rotations)
-    if isinstance(reward, FromFile):
-        reward.load(workspace=workspace, trust=trust)
-    return reward if isinstance(reward, OutcomeReward) else None
+    provided = {"workspace": workspace, "rotations": rotations, "encoder": getattr(policy, "encoder", None)}
+    reward = build(node, trust=trust, path="reward", **provided)
+    for part in parts_of(reward):
+        if isinstance(part, FromFile):
+            part.load(workspace=workspace, trust=trust)
+    return reward if any(isinstance(part, OutcomeReward) for part in parts_of(reward)) else None
 
 
 def _trainer(composed: Composed, opened: Run, console: Console) -> Trainer:

@@ -25,4 +25,4 @@ class TrainContext:
     run_dir: Path
     seed: int
     workers: int  # processes that step environments; 0 steps them in this one
-    reward: OutcomeReward | None = None  # pays at the end of an episode, instead of what the environments pay
+    reward: OutcomeReward | None = None  # pays at the end of an episode, on top of what the environments pay

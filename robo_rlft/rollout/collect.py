@@ -6,8 +6,8 @@ episode. Inference is batched in this process. Knows nothing of losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Rollout:
     branched: bool  # the K rows of a scene share their state, and so their picture, at every step
     starts: tuple[EnvState, ...]  # (G,)
     finals: Observation | None = None  # (N,), what was seen after each episode's end; None where nobody asked
+    terms: dict[str, Tensor] = field(default_factory=dict)  # name -> (T, N), of the rewards, before weighting
 
     def sharing(self, step: int) -> int:
         """Return how many adjacent rows share a picture at a step: K or 1."""
@@ -75,7 +76,7 @@ def collect(
     states = [starts[int(i)].state for i in rows]
     pictures = [starts[int(i)].observation for i in rows]
     live, share = list(range(len(rows))), samples
-    steps, encodings = [], []
+    steps, encodings, terms = [], [], []
     while live:
         seen = stack([pictures[i] for i in live[::share]])
         encoded = policy.encode(seen)
@@ -85,6 +86,7 @@ def collect(
         done = pool.step(now, decision.action, pictures=branch is None, final_pictures=final_pictures)
         outcomes = dict(zip(live, done, strict=True))
         steps.append(_transition(stack(pictures), decision, outcomes, rows))
+        terms.append([outcomes[i].terms if i in outcomes else {} for i in range(len(rows))])
         for i, outcome in outcomes.items():
             states[i] = outcome.state
             pictures[i] = outcome.observation or pictures[i]
@@ -100,7 +102,14 @@ def collect(
         branched=branch is not None,
         starts=tuple(start.state for start in starts),
         finals=stack(pictures) if final_pictures else None,
+        terms=_by_name(terms),
     )
+
+
+def _by_name(steps: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, Tensor]:
+    """Return each term as (T, N), 0 where it was not paid."""
+    names = dict.fromkeys(name for step in steps for terms in step for name in terms)
+    return {name: torch.tensor([[terms.get(name, 0.0) for terms in step] for step in steps]) for name in names}
 
 
 def _decide(
