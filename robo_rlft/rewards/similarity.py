@@ -41,7 +41,7 @@ class SimilarityReward:
             workspace: of the pictures.
             encoder: image and text features; None where nobody is going to ask for outcomes, as in an environment.
             temperature: of the softmax over cosines that says where a thing is.
-            reach: metres; at this distance two things count as exp(-1/2) together.
+            reach: metres; things this far apart, each in one cell, count as exp(-1/2) together.
 
         Raises:
             ValueError: the temperature or the reach is not above 0.
@@ -88,9 +88,12 @@ class SimilarityReward:
 
 
 def together(cosines: Tensor, *, size: tuple[float, float], temperature: float, reach: float) -> Tensor:
-    """Return E exp(-|x - y|^2 / (2 reach^2)), (B,), in [0, 1].
+    """Return how far two things are seen at the same place, (B,), in [0, 1]; 1 where their maps are equal.
 
-    x is drawn from the softmax of the first map, y from that of the second: where each of two things may be.
+    With p and q, the softmax of each map, for where the things may be, and k(p, q) = E exp(-|x - y|^2 / (2 reach^2))
+    over x drawn from p and y from q, it is k(p, q) / sqrt(k(p, p) k(q, q)): the cosine of the two in the kernel's space
+    (Smola et al. 2007, "A Hilbert Space Embedding for Distributions"). Divided so, a thing that is seen in many cells,
+    or in several places, counts as one in a single cell.
 
     Args:
         cosines: (B, 2, h, w).
@@ -102,7 +105,9 @@ def together(cosines: Tensor, *, size: tuple[float, float], temperature: float, 
     rows, columns = (
         _nearness(n, length / n, reach).to(cosines) for n, length in zip(cosines.shape[-2:], size, strict=True)
     )
-    return (where[:, 0] * (rows @ where[:, 1] @ columns)).sum(dim=(1, 2))
+    near = rows[None] @ where.flatten(0, 1) @ columns
+    products = torch.einsum("bihw,bjhw->bij", where, near.view_as(where))
+    return products[:, 0, 1] / (products[:, 0, 0] * products[:, 1, 1]).sqrt()
 
 
 def _nearness(cells: int, cell: float, reach: float) -> Tensor:

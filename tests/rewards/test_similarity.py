@@ -48,13 +48,21 @@ def test_a_script_pays_the_mean_of_its_sentences() -> None:
     torch.testing.assert_close(both, (red + blue) / 2.0)
 
 
-def test_together_is_the_expected_nearness_of_two_draws() -> None:
+def test_together_is_the_nearness_of_two_draws_against_that_of_two_of_either() -> None:
     # One row of three cells, 0.1 m each; the first is at cell 0 for sure, the second at cell 1 or 2 by halves.
     maps = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]])[:, :, None]
     found = together(maps, size=(0.1, 0.3), temperature=0.001, reach=0.1)
-    torch.testing.assert_close(found, torch.tensor([(math.exp(-0.5) + math.exp(-2.0)) / 2.0]))
+    # k(p, q) = (e^-1/2 + e^-2) / 2, k(p, p) = 1, and k(q, q) = (1 + e^-1/2) / 2: two draws are at one cell by halves.
+    near, own = (math.exp(-0.5) + math.exp(-2.0)) / 2.0, (1.0 + math.exp(-0.5)) / 2.0
+    torch.testing.assert_close(found, torch.tensor([near / math.sqrt(own)]))
     turned = together(maps.mT, size=(0.3, 0.1), temperature=0.001, reach=0.1)
     torch.testing.assert_close(turned, found)
+
+
+def test_two_things_seen_alike_are_wholly_together() -> None:
+    map_ = torch.randn(2, 1, 5, 4, generator=torch.Generator().manual_seed(0))
+    found = together(map_.expand(-1, 2, -1, -1), size=(0.5, 0.4), temperature=0.1, reach=0.05)
+    torch.testing.assert_close(found, torch.ones(2))
 
 
 def test_it_pays_attempts_and_not_steps_and_needs_eyes_for_that() -> None:
