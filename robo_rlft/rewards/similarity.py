@@ -4,7 +4,7 @@ Knows encoders, pictures and sentences; nothing is learned from people, and no s
 Pathak and Darrell 2022, "Zero-Shot Reward Specification via Grounded Natural Language": CLIP finds the things that a
 sentence names, and a spatial rule on where they are is the reward. Ours is one rule, on maps instead of single points.
 The cosine of a whole picture with a sentence (Rocamonde et al. 2023, "Vision-Language Models are Zero-Shot Reward
-Models for Reinforcement Learning") says less here than chance: what is covered by what stands on it is seen less.
+Models for Reinforcement Learning") is right less often than chance here: what is covered is seen less.
 Axis letters: N attempts, B sentences of them, h w rows and columns of the dense features.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_a_rollout_can_look_at_every_end(pool: EnvPool) -> None:
 
 def test_the_last_decision_of_an_episode_is_paid_on_top_and_no_other(pool: EnvPool) -> None:
     made, reward = rollout(pool), Tidy()
+    # As if the environments had paid 1 for every step.
+    made = replace(made, transitions=tuple(replace(step, reward=step.valid.float()) for step in made.transitions))
     paid = paid_at_the_end(made, reward)
     added = [
         after.reward - before.reward for after, before in zip(paid.rollout.transitions, made.transitions, strict=True)

@@ -12,12 +12,29 @@ from robo_rlft.commands.cli import main
 from robo_rlft.geometry import Workspace
 from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.models.outcomes import Judges
+from robo_rlft.records import Observation
 from robo_rlft.rewards.learned import LearnedReward, save_reward
 from tests.commands.test_train import RLOO
 
 SUM = [*RLOO, "algorithm.data.credit=episode", "algorithm.iterations=2", "reward=sum", "run=rl"]
 PROGRESS = ["+reward@reward.terms.done=progress", "reward.weights.done=0.5"]
 SIMILARITY = ["+reward@reward.terms.similarity=similarity", "reward.weights.similarity=2.0"]
+
+
+class EachStep:
+    """A reward of a user's own: 3 for every step."""
+
+    def __call__(
+        self, *, before: float, after: float, observation: Observation | None, final: Observation | None
+    ) -> dict[str, float]:
+        return {"three": 3.0}
+
+
+OWN = [
+    "trust=[tests.commands.test_train_rewards.EachStep]",
+    "+reward.terms.steps={_target_: tests.commands.test_train_rewards.EachStep}",
+    "reward.weights.steps=0.25",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -45,13 +62,15 @@ def rows() -> list[dict[str, float]]:
 
 
 def test_rl_is_paid_the_weighted_sum_of_all_terms_which_are_logged_as_they_are() -> None:
-    assert main(["train", *SUM, *PROGRESS, *SIMILARITY, *learned()]) == 0
+    assert main(["train", *SUM, *PROGRESS, *OWN, *SIMILARITY, *learned()]) == 0
     told = [row for row in rows() if "rollout/episodic_return" in row]
     assert len(told) == 2
     for row in told:
         done, similarity, preference = (row[f"reward/{name}"] for name in ("done", "similarity", "preference"))
         assert preference != 0.0 and similarity != 0.0
-        assert row["rollout/episodic_return"] == pytest.approx(0.5 * done + 2.0 * similarity + preference, abs=1e-6)
+        assert row["reward/steps"] == 3.0  # episodes of this task have one step
+        expected = 0.5 * done + 0.75 + 2.0 * similarity + preference
+        assert row["rollout/episodic_return"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_pays_steps_alone_can_be_credited_by_states() -> None:
