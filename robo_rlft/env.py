@@ -23,6 +23,7 @@ from robo_rlft.geometry import Workspace, angle_to_bin, bin_to_angle, rotate_xy
 from robo_rlft.language.instruction import check_instruction
 from robo_rlft.perception import fuse, surface_height
 from robo_rlft.records import Observation, PickPlace, Reward, Scene
+from robo_rlft.rewards.total import payment
 from robo_rlft.robots.primitives import PickAndPlace
 from robo_rlft.tasks.task import Attempt, Goal, Intent, Layout, Task, TaskError, named
 
@@ -86,7 +87,7 @@ class StepResult:
 
     state: EnvState
     reward: float
-    terms: dict[str, float]  # the reward's named terms
+    terms: dict[str, float]  # the reward's named terms, before weighting
     terminated: bool
     truncated: bool
     attempt: Attempt
@@ -241,7 +242,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.NDArray[np.int64]]):
         attempt = Attempt(before=state.poses, after=poses, gripped=outcome.gripped, carried=outcome.carried)
         return StepResult(
             state=after,
-            reward=float(sum(terms.values())),
+            reward=float(payment(self.reward, terms)),
             terms=terms,
             terminated=terminated,
             truncated=not terminated and after.step >= self.task.max_steps,

@@ -19,6 +19,7 @@ from robo_rlft.driver import DriverError, Refused, RobotDriver
 from robo_rlft.env import SUCCESS, EnvState, Place, StepResult
 from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation, PickPlace, Reward
+from robo_rlft.rewards.total import payment
 from robo_rlft.robots.acting import Seen, carry_out, check_plan, is_dry_run, look, make_ready, primitive_for
 from robo_rlft.robots.plan import PlannedPixels, make_plan
 from robo_rlft.robots.primitives import PickPlaceOutcome
@@ -209,7 +210,7 @@ class LiveEnv:
         terminated = after.progress > SUCCESS
         return StepResult(
             state=after,
-            reward=float(sum(terms.values())),
+            reward=float(payment(self.reward, terms)),
             terms=terms,
             terminated=terminated,
             truncated=not terminated and (line == count or after.step >= self._laid.max_steps),

@@ -240,7 +240,7 @@ class Reward(Protocol):
     def __call__(
         self, *, before: float, after: float, observation: Observation | None, final: Observation | None
     ) -> dict[str, float]:
-        """Return named terms; the reward is their sum.
+        """Return named terms; the reward is their sum, of a `rewards.total.TotalReward` the weighted one.
 
         Args:
             before: the task's progress before the action, in [0, 1].
@@ -257,7 +257,7 @@ class OutcomeReward(Protocol):
     def outcomes(
         self, *, first: Observation, last: Observation, scripts: Sequence[tuple[str, ...]]
     ) -> dict[str, Tensor]:
-        """Return named terms, float32 (N,) each; the reward is their sum.
+        """Return named terms, float32 (N,) each; the reward is their sum, as for `Reward`.
 
         Args:
             first: (N,), what was seen before the first action.

@@ -28,6 +28,7 @@ from robo_rlft.data.context import TrainContext
 from robo_rlft.data.demonstrations import examples, source_of
 from robo_rlft.data.episodes import EpisodeWriter, read_episode, read_episodes
 from robo_rlft.records import Transition, concatenate
+from robo_rlft.rewards.total import payment
 from robo_rlft.rollout.attempts import Actor, record_attempts
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.pool import EnvPool
@@ -42,9 +43,9 @@ _JUDGED_AT_ONCE = 32
 class AttemptData(LightningDataModule):
     """Every decision of every attempt as one example, drawn in proportion to what its attempt was worth.
 
-    An attempt is worth what the run's reward says of it, or what the environment paid where the reward is none of whole
-    attempts. Each iteration is an epoch: so many new attempts of the present policy, then gradient steps on all there
-    are. Once the budget is spent only the steps are left.
+    An attempt is worth what the run's reward says of it as a whole, or what it was paid step by step where the reward
+    judges none as a whole. Each iteration is an epoch: so many new attempts of the present policy, then gradient steps
+    on all there are. Once the budget is spent only the steps are left.
 
     Args:
         context: the run; `context.data_dirs` are the folders of demonstrations to mix in, if any.
@@ -188,7 +189,7 @@ class AttemptData(LightningDataModule):
             terms = self._judge(some)
             self._attempts += some
             self._terms += terms
-            self._worth += [sum(one.values()) for one in terms]
+            self._worth += [float(payment(self.context.reward, one)) for one in terms]
 
     def _judge(self, episodes: Sequence[Episode]) -> list[dict[str, float]]:
         if self.context.reward is None:

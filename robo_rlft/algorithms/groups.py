@@ -39,7 +39,7 @@ class RolloutStats:
     success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
     mixed_groups: float  # share of groups whose K values are not all equal
     groups: int  # scenes, or visited states with credit "state"
-    terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
+    terms: dict[str, float] = field(default_factory=dict)  # of the rewards: name -> mean over episodes, unweighted
     true_return: float | None = None  # mean increase of the task's progress; None where nobody knows it
     kl: float | None = None  # of an episode, from the policy at the start, nats; None where nobody measured it
 
@@ -78,8 +78,21 @@ def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
         success=torch.cat([one.success for one in values]).mean().item(),
         mixed_groups=torch.cat(groups).float().mean().item(),
         groups=sum(map(len, groups)),
+        terms=_terms(rollouts, paid, credit),
         true_return=_expected(gains, credit) if len(gains) == len(paid) else None,
     )
+
+
+def _terms(rollouts: Sequence[Rollout], paid: Sequence[Rewards], credit: Credit) -> dict[str, float]:
+    """Return what episodes came to in each term of their rewards, as `value` has it."""
+    means = {}
+    for name in dict.fromkeys(name for rollout in rollouts for name in rollout.terms):
+        scenes = []
+        for rollout, one in zip(rollouts, paid, strict=True):
+            term = rollout.terms[name].view_as(one.reward) if name in rollout.terms else torch.zeros_like(one.reward)
+            scenes.append(value(replace(one, reward=term), branched=credit == "state").episodic_return)
+        means[name] = torch.cat(scenes).mean().item()
+    return means
 
 
 def _in_place(paid: Rewards, values: Sequence[Tensor]) -> Rewards:

@@ -126,13 +126,13 @@ class RolloutData(LightningDataModule):
         if self.context.reward is not None:
             episodes = [paid_at_the_end(rollout, self.context.reward) for rollout in rollouts]
             rollouts = [one.rollout for one in episodes]
-            terms = {name: torch.cat([one.terms[name] for one in episodes]) for name in episodes[0].terms}
+            ends = {name: torch.cat([one.terms[name] for one in episodes]).mean().item() for name in episodes[0].terms}
             # Success is the task's to say, where it can; the rest is as it was paid.
             as_paid = summarise(rollouts, self.credit)
             self.stats = replace(
                 as_paid,
                 success=self.stats.success,
-                terms={name: value.mean().item() for name, value in terms.items()},
+                terms=as_paid.terms | {name: as_paid.terms.get(name, 0.0) + value for name, value in ends.items()},
             )
         folded = [fold(rollout, self.credit) for rollout in rollouts]
         if self.divergence is not None:

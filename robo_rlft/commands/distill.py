@@ -21,8 +21,9 @@ from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.policies import file_sha256
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.report import runs_of
+from robo_rlft.commands.rewards import build_reward, pays_at_the_end
 from robo_rlft.commands.runs import CONFIG_FILE, RUN_FILE, Run, folder_for, open_run, read_config, read_run
-from robo_rlft.config import Composed, ConfigError, UserError, build
+from robo_rlft.config import Composed, ConfigError, UserError
 from robo_rlft.data.comparisons import Attempts
 from robo_rlft.data.demonstrations import examples
 from robo_rlft.data.episodes import EpisodeWriter, read_episode
@@ -30,8 +31,7 @@ from robo_rlft.data.labels import attempts_digest
 from robo_rlft.data.provenance import provenance
 from robo_rlft.policies.io import load_policy
 from robo_rlft.policies.transporter import TransporterPolicy
-from robo_rlft.records import OutcomeReward
-from robo_rlft.rewards.paid_at_end import FromFile
+from robo_rlft.rewards.total import payment
 from robo_rlft.rollout.episode import Chosen, Episode
 
 _AT_ONCE = 16  # attempts that are judged at a time
@@ -187,10 +187,7 @@ def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Itera
         RewardFileError: the reward cannot be used for these attempts.
     """
     workspace, rotations = (first := read_episode(paths[0])).workspace, first.rotations
-    node, trust = composed.values["reward"], composed.trust
-    reward = build(node, trust=trust, path="reward", workspace=workspace, rotations=rotations)
-    if isinstance(reward, FromFile):
-        reward.load(workspace=workspace, trust=trust)
+    reward = build_reward(composed, workspace=workspace, rotations=rotations)
     with ProgressLine(console, "judge") as line:
         for begin in range(0, len(paths), _AT_ONCE):
             some = paths[begin : begin + _AT_ONCE]
@@ -198,10 +195,10 @@ def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Itera
             if any(episode.workspace != workspace for episode in episodes):
                 raise UserError(f"from: expected attempts on one grid in {paths[0].parent}, found several")
             scores = [episode.return_ for episode in episodes]
-            if isinstance(reward, OutcomeReward):
+            if pays_at_the_end(reward):
                 seen = Attempts.of(episodes)
                 terms = reward.outcomes(first=seen.first, last=seen.last, scripts=seen.scripts)
-                scores = torch.stack(list(terms.values())).sum(dim=0).tolist()
+                scores = torch.as_tensor(payment(reward, terms)).tolist()
             for path, episode, score in zip(some, episodes, scores, strict=True):
                 scene = (episode.task, episode.split, episode.phase, episode.seed)
                 yield Scored(path=path, scene=scene, score=score)

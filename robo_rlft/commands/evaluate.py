@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from robo_rlft.commands.policies import (
     file_sha256,
 )
 from robo_rlft.commands.process import prepare
+from robo_rlft.commands.rewards import build_reward, pays_at_the_end
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.config.errors import did_you_mean
@@ -37,8 +38,6 @@ from robo_rlft.evaluation.results import EvaluationResult, read_results, write_r
 from robo_rlft.language.instruction import InstructionError
 from robo_rlft.language.phrases import find_phrases
 from robo_rlft.models.clip import ClipEncoder
-from robo_rlft.records import OutcomeReward
-from robo_rlft.rewards.paid_at_end import FromFile
 from robo_rlft.rollout.episode import Episode, EpisodeRecord
 from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import TaskError, named
@@ -204,15 +203,20 @@ def _evaluate(
 
 def _judge(composed: Composed, chosen: Candidate) -> Judge | None:
     """Return the learned reward that says of each try what it would pay; None where the environments pay."""
-    node, trust = composed.values["reward"], composed.trust
-    reward = build(node, trust=trust, path="reward", workspace=chosen.workspace, rotations=chosen.rotations)
-    if isinstance(reward, FromFile):
-        reward.load(workspace=chosen.workspace, trust=trust)
-    if not isinstance(reward, OutcomeReward):
+    reward = build_reward(composed, workspace=chosen.workspace, rotations=chosen.rotations, policy=chosen.policy)
+    if not pays_at_the_end(reward):
         return None
-    model = node.get("model")
-    known = {**node, **({} if model is None else {"model": file_sha256(Path(str(model)))})}
-    return Judge(reward=reward, identity=json.dumps(known, sort_keys=True))
+    return Judge(reward=reward, identity=json.dumps(_with_hashes(composed.values["reward"]), sort_keys=True))
+
+
+def _with_hashes(node: Any) -> Any:
+    """Return a reward's node with the hashes of its files in place of their names."""
+    if not isinstance(node, Mapping):
+        return node
+    return {
+        key: file_sha256(Path(str(value))) if key == "model" and value is not None else _with_hashes(value)
+        for key, value in node.items()
+    }
 
 
 def _unknown_words(encoder: ClipEncoder) -> Callable[[str], tuple[str, ...]]:

@@ -184,7 +184,8 @@ def evaluation_folder(folder: Path, method: str, split: str) -> Path:
 
 
 def _key(override: str) -> list[str]:
-    return override.lstrip("+~").split("=", 1)[0].split(".")
+    # What stands after an @ is where an option of the group before it goes.
+    return override.lstrip("+~").split("=", 1)[0].split("@")[0].split(".")
 
 
 def check_known(overrides: Sequence[str], steps: Sequence[tuple[str, str]]) -> None:

@@ -20,6 +20,7 @@ from robo_rlft.commands.deploy.command import read_sentences
 from robo_rlft.commands.deploy.prompts import ConsoleOperator
 from robo_rlft.commands.deploy.scenes import TaskScenes, as_scene_driver, lays_scenes
 from robo_rlft.commands.live_episode import REAL_PHASE, REAL_SPLIT, REAL_TASK
+from robo_rlft.commands.rewards import build_reward
 from robo_rlft.commands.robots import build_robot, live_refusal, may_act_live, restores_scenes
 from robo_rlft.commands.tables import (
     ClassifierJudge,
@@ -37,9 +38,10 @@ from robo_rlft.env import Place
 from robo_rlft.geometry import Workspace
 from robo_rlft.live import Judge, LiveEnv, Table
 from robo_rlft.models.spec import class_path
-from robo_rlft.rewards.paid_at_end import FromFile, SuccessReward
+from robo_rlft.rewards.paid_at_end import SuccessReward
 from robo_rlft.rewards.person import PersonReward
 from robo_rlft.rewards.progress import ProgressReward
+from robo_rlft.rewards.total import parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,15 @@ def live_place(composed: Composed) -> Place:
 
 def judges(composed: Composed) -> bool:
     """Tell whether somebody says of each episode whether it succeeded."""
-    return str(composed.values["reward"].get(TARGET)) in (class_path(PersonReward), class_path(SuccessReward))
+    return bool({class_path(PersonReward), class_path(SuccessReward)} & set(_terms(composed.values["reward"])))
+
+
+def _terms(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the nodes of a reward, or of a sum's terms, by their classes."""
+    found = {str(node.get(TARGET)): node}
+    for term in node.get("terms", {}).values():
+        found |= _terms(term)
+    return found
 
 
 def check_live(composed: Composed, *, judged: bool) -> None:
@@ -88,7 +98,7 @@ def check_live(composed: Composed, *, judged: bool) -> None:
     """
     if acts_live(composed):
         problems = live_problems(composed, judged=judged)
-    elif str(composed.values["reward"].get(TARGET)) == class_path(PersonReward):
+    elif class_path(PersonReward) in _terms(composed.values["reward"]):
         problems = [
             "reward: a person judges what a robot does, one episode after the other; expected driver_only=true beside "
             "reward=person, or a real robot"
@@ -121,19 +131,22 @@ def live_problems(composed: Composed, *, judged: bool) -> list[str]:
         composed: the config.
         judged: whether episodes are of no use to the command where nobody judges them.
     """
-    values, reward = composed.values, str(composed.values["reward"].get(TARGET))
+    values, nodes = composed.values, _terms(composed.values["reward"])
+    progress, person, success = (class_path(kind) for kind in (ProgressReward, PersonReward, SuccessReward))
     simulated = restores_scenes(composed)
     problems = []
     if not may_act_live(composed):
         return [live_refusal(composed)]
     if values["workers"] > 0:
         problems.append(f"workers: a robot is one; expected 0, got {values['workers']}")
-    if judged and reward == class_path(ProgressReward):
+    if (judged or len(nodes) > 1) and progress in nodes:
         problems.append(
             "reward: nobody knows a task's progress on a table; expected reward=person, or one that was learned: "
             "reward=success reward.model=FILE, got reward=progress"
         )
-    if reward == class_path(PersonReward) and values["reward"]["ask"] == "simulated" and not simulated:
+    if composed.command == "evaluate" and not {person, success} & set(nodes):
+        problems.append("reward: success is somebody's to say; expected reward=person or success")
+    if nodes.get(person, {}).get("ask") == "simulated" and not simulated:
         problems.append("reward.ask: a simulated person sees simulated tables only; expected keyboard or page")
     if not simulated and values["instructions"] is None:
         problems.append(
@@ -149,33 +162,40 @@ def _make(composed: Composed, folder: Path, workspace: Workspace, rotations: int
     node = {TARGET: class_path(Workspace), **asdict(workspace)}
     placed = dataclasses.replace(composed, values={**values, "workspace": node, "rotations": rotations})
     driver = build_robot(placed, operator=operator if operator.present else None, folder=folder)
-    reward = build(values["reward"], trust=trust, path="reward", workspace=workspace, rotations=rotations)
-    if isinstance(reward, FromFile):
-        reward.load(workspace=workspace, trust=trust)
+    # What judges whole attempts is asked by whoever learns from them; here it is built for its classifier alone.
+    reward = build_reward(composed, workspace=workspace, rotations=rotations)
+    words = parts(reward)
+    person_reward = next((part for part in words if isinstance(part, PersonReward)), None)
+    classifier = next((part for part in words if isinstance(part, SuccessReward)), None)
     scenes = None
     if lays_scenes(driver):
         task = build(values["task"], trust=trust, path="task", workspace=workspace, rotations=rotations)
         scenes = TaskScenes(driver=as_scene_driver(driver), task=task, split=values["split"], phase=values["phase"])
-    person = _person(reward, operator, values, console, simulated=scenes is not None)
+    person = _person(person_reward, operator, values, console, simulated=scenes is not None)
     return LiveEnv(
         driver=driver,
         table=_table(values, scenes, person),
         reward=reward,
         workspace=workspace,
         rotations=rotations,
-        judge=_judge(reward, person, scenes, seed=int(values["seed"])),
+        judge=_judge(person_reward, classifier, person, scenes, seed=int(values["seed"])),
     )
 
 
 def _person(
-    reward: Any, operator: ConsoleOperator, values: Mapping[str, Any], console: Console, *, simulated: bool
+    reward: PersonReward | None,
+    operator: ConsoleOperator,
+    values: Mapping[str, Any],
+    console: Console,
+    *,
+    simulated: bool,
 ) -> Person | None:
     """Return whom to ask, for scenes or for success; None where nobody is needed."""
-    judges = isinstance(reward, PersonReward) and reward.ask != "simulated"
+    says = reward is not None and reward.ask != "simulated"
     lays = not simulated and values["resets"] == "ask"
-    if not judges and not lays:
+    if not says and not lays:
         return None
-    if not isinstance(reward, PersonReward) or reward.ask != "page":
+    if reward is None or reward.ask != "page":
         return ConsolePerson(operator)
     try:
         page = AskPage(port=reward.port)
@@ -188,11 +208,17 @@ def _person(
     return PagePerson(page)
 
 
-def _judge(reward: Any, person: Person | None, scenes: TaskScenes | None, *, seed: int) -> Judge | None:
-    if isinstance(reward, SuccessReward):
-        return ClassifierJudge(reward)
-    if not isinstance(reward, PersonReward):
-        return None
+def _judge(
+    reward: PersonReward | None,
+    classifier: SuccessReward | None,
+    person: Person | None,
+    scenes: TaskScenes | None,
+    *,
+    seed: int,
+) -> Judge | None:
+    """Return who judges: a person where one is asked, else the classifier, else nobody."""
+    if reward is None:
+        return None if classifier is None else ClassifierJudge(classifier)
     if reward.ask == "simulated":
         assert scenes is not None  # the config's check saw to it
         return SimulatedJudge(scenes, noise=reward.noise, seed=seed)

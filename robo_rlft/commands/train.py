@@ -29,6 +29,7 @@ from robo_rlft.commands.policies import POLICY_GROUPS, POLICY_PROVIDED, agree, b
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.progress import TrainingProgress
 from robo_rlft.commands.provenance import commit
+from robo_rlft.commands.rewards import build_reward, pays_at_the_end
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.commands.train_data import check_folders, data_folders, provenance_of
 from robo_rlft.commands.words import teach
@@ -40,7 +41,6 @@ from robo_rlft.geometry import Workspace
 from robo_rlft.models.spec import class_path
 from robo_rlft.policies.io import load_policy, save_policy
 from robo_rlft.records import OutcomeReward
-from robo_rlft.rewards.paid_at_end import FromFile
 
 DATA = "data"  # the part of the algorithm's node that is not its constructor's
 FORMAT, FORMAT_VERSION = "robo_rlft.training", 1
@@ -205,7 +205,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
         run_dir=opened.path,
         seed=int(values["seed"]),
         workers=int(values["workers"]),
-        reward=_outcome_reward(composed, workspace, rotations),
+        reward=_outcome_reward(composed, policy, workspace, rotations),
     )
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     provided |= {"workspace": workspace, "seed": context.seed}
@@ -216,13 +216,10 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
 
 
-def _outcome_reward(composed: Composed, workspace: Workspace, rotations: int) -> OutcomeReward | None:
-    """Return the reward that pays at the end of an episode; None where the environments pay."""
-    node, trust = composed.values["reward"], composed.trust
-    reward = build(node, trust=trust, path="reward", workspace=workspace, rotations=rotations)
-    if isinstance(reward, FromFile):
-        reward.load(workspace=workspace, trust=trust)
-    return reward if isinstance(reward, OutcomeReward) else None
+def _outcome_reward(composed: Composed, policy: Any, workspace: Workspace, rotations: int) -> OutcomeReward | None:
+    """Return the reward that pays at the end of an episode; None where the environments alone pay."""
+    reward = build_reward(composed, workspace=workspace, rotations=rotations, policy=policy)
+    return reward if pays_at_the_end(reward) else None
 
 
 def _trainer(composed: Composed, opened: Run, console: Console) -> Trainer:

@@ -108,7 +108,7 @@ def compose(command: str, overrides: Sequence[str] = (), *, config_dirs: Sequenc
         defaults=base,
         overrides=tuple(overrides),
         config_dirs=folders,
-        choices={**usable, **{o.key_or_group: _name(o) for o in choices}},
+        choices={**usable, **{o.key_or_group: _name(o) for o in choices if o.package in (None, o.key_or_group)}},
         trust=names,
     )
 
@@ -171,6 +171,8 @@ def _is_choice(
         raise ConfigError(f"{group}: hydra's own settings are fixed here; run=NAME or output=DIR name the folder")
     if group not in options or (override.is_add() and group not in usable):
         return False
+    if override.package is not None and group == "robot":  # what is refused by its place must have but one
+        raise ConfigError(f"robot: expected the one that acts, as robot=NAME; got {override.input_line}")
     if group not in usable:
         raise ConfigError(f"{command} has no choice of '{group}'; it chooses: {', '.join(sorted(usable))}")
     value = override.value()
@@ -203,7 +205,8 @@ def _placed(
             parent = parent[key]
             continue
         accepted = _accepted(parent, trust)
-        if depth == len(keys) - 1 and key in accepted:
+        # Names in a mapping that ships empty are the user's.
+        if depth == len(keys) - 1 and (key in accepted or (depth > 0 and parent == {})):
             return f"++{line}"
         where = ".".join(keys[:depth])
         known = sorted(set(parent if isinstance(parent, Mapping) else ()) | set(accepted) - {"context", "policy"})

@@ -25,7 +25,7 @@ class TrainContext:
     run_dir: Path
     seed: int
     workers: int  # processes that step environments; 0 steps them in this one
-    reward: OutcomeReward | None = None  # pays at the end of an episode, instead of what the environments pay
+    reward: OutcomeReward | None = None  # pays at the end of an episode, on top of what the environments pay
     more_data: tuple[Path, ...] = ()  # further folders beside `data_dir`
 
     @property

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from robo_rlft.geometry import Workspace
-from robo_rlft.language.phrases import find_phrases
 from robo_rlft.models.files import ModuleFileError, ModuleKind, tree_of
 from robo_rlft.models.outcomes import Judges, cosine_maps, outcome_maps
 from robo_rlft.models.spec import Recorded
 from robo_rlft.records import Observation, TensorRecord
+from robo_rlft.rewards.seeing import SeeingAndReading, read, see
 
 KINDS = ("preference", "success")  # what it learned from: comparisons, or whether all was done
 FORMAT: Final = "robo_rlft.reward"
@@ -28,16 +28,6 @@ FORMAT_VERSION: Final = 1
 
 class RewardFileError(ModuleFileError):
     """A file of a learned reward cannot be used; the message says what was expected, what came and how to mend it."""
-
-
-class SeeingAndReading(Protocol):
-    """What of an encoder is needed; `robo_rlft.models.clip.ClipEncoder` has it."""
-
-    def dense(self, color: Tensor, *, pixel_size: float | None = None) -> Tensor: ...
-
-    def text(self, phrases: Sequence[str]) -> Tensor: ...
-
-    def freeze(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +72,10 @@ class LearnedReward(Recorded, nn.Module):
         self.register_buffer("mean", torch.zeros(len(judges.members)))
         self.register_buffer("deviation", torch.ones(len(judges.members)))
 
-    @torch.no_grad()
-    def see(self, observation: Observation, *, at_once: int = 8) -> Seen:
+    def see(self, observation: Observation) -> Seen:
         """Return what is seen in pictures (N,)."""
-        parts = torch.split(observation.color, at_once)
-        dense = torch.cat([self.encoder.dense(part, pixel_size=self.workspace.pixel_size) for part in parts])
-        return Seen(dense=dense.float(), height=observation.height.float())
-
-    @torch.no_grad()
-    def read(self, sentences: Sequence[str]) -> Tensor:
-        """Return the features (S, 2, D) of what each sentence names to pick, and where to place it.
-
-        Raises:
-            InstructionError: A sentence names no such things.
-        """
-        found = [find_phrases(sentence) for sentence in sentences]
-        texts = [text for phrases in found for text in (phrases.pick, phrases.place)]
-        unique = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        features: Tensor = self.encoder.text(list(unique))[[unique[text] for text in texts]]
-        return features.view(len(found), 2, -1).float()
+        dense = see(self.encoder, observation.color, pixel_size=self.workspace.pixel_size)
+        return Seen(dense=dense, height=observation.height.float())
 
     def judged(self, first: Seen, last: Seen, scripts: Sequence[Sequence[str]]) -> Judged:
         """Return what the judges see of attempts (N,) with a script each.
@@ -109,7 +84,7 @@ class LearnedReward(Recorded, nn.Module):
             InstructionError: A sentence names nothing to pick or no place for it.
         """
         rows = torch.tensor([i for i, script in enumerate(scripts) for _ in script])
-        phrases = self.read([sentence for script in scripts for sentence in script])
+        phrases = read(self.encoder, [sentence for script in scripts for sentence in script])
         return Judged(
             cosines=cosine_maps(first.dense[rows], last.dense[rows], phrases),
             heights=torch.stack([first.height, last.height], dim=1),

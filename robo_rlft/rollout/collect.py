@@ -6,12 +6,13 @@ episode. Inference is batched in this process. Knows nothing of losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from robo_rlft.env import EnvState
@@ -26,6 +27,7 @@ from robo_rlft.records import (
     concatenate,
     stack,
 )
+from robo_rlft.rewards.total import payment
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction, Outcome
 from robo_rlft.rollout.pool import EnvPool
@@ -45,6 +47,7 @@ class Rollout:
     starts: tuple[EnvState, ...]  # (G,)
     finals: Observation | None = None  # (N,), what was seen after each episode's end; None where nobody asked
     gains: tuple[Tensor, ...] | None = None  # T of (N,), by which the task's progress grew; None where no task tells it
+    terms: dict[str, Tensor] = field(default_factory=dict)  # name -> (T, N), of the rewards, before weighting
 
     def sharing(self, step: int) -> int:
         """Return how many adjacent rows share a picture at a step: K or 1."""
@@ -99,7 +102,7 @@ def collect(
     states = [starts[int(i)].state for i in rows]
     pictures = [starts[int(i)].observation for i in rows]
     live, share = list(range(len(rows))), samples
-    steps, encodings, gains = [], [], []
+    steps, encodings, terms, gains = [], [], [], []
     while live:
         seen = stack([pictures[i] for i in live[::share]])
         encoded = policy.encode(seen)
@@ -110,6 +113,7 @@ def collect(
         outcomes = dict(zip(live, done, strict=True))
         steps.append(_transition(stack(pictures), decision, outcomes, rows))
         gains.append(_gains(states, outcomes))
+        terms.append([outcomes[i].terms if i in outcomes else {} for i in range(len(rows))])
         for i, outcome in outcomes.items():
             states[i] = outcome.state
             pictures[i] = outcome.observation or pictures[i]
@@ -125,6 +129,7 @@ def collect(
         branched=branch is not None,
         starts=tuple(start.state for start in starts),
         finals=stack(pictures) if final_pictures else None,
+        terms=_by_name(terms),
         gains=tuple(gains) if pool.restores and all(start.state.goals for start in starts) else None,
     )
 
@@ -144,13 +149,31 @@ def beside_each_other(rollouts: Sequence[Rollout]) -> Rollout:
         branched=False,
         starts=tuple(start for one in rollouts for start in one.starts),
         finals=concatenate(finals) if finals else None,
+        terms=_terms_beside(rollouts, steps=len(padded)),
     )
+
+
+def _terms_beside(rollouts: Sequence[Rollout], *, steps: int) -> dict[str, Tensor]:
+    """Return each term as (T, N), 0 after an episode's end and where it was not paid."""
+    names = dict.fromkeys(name for one in rollouts for name in one.terms)
+    none = torch.zeros(0, 1)
+    columns = {name: [one.terms.get(name, none) for one in rollouts] for name in names}
+    return {
+        name: torch.cat([F.pad(column, (0, 0, 0, steps - len(column))) for column in some], dim=1)
+        for name, some in columns.items()
+    }
 
 
 def _over(last: Transition) -> Transition:
     """Return the padding that follows an episode's last step."""
     no = torch.zeros_like(last.valid)
     return replace(last, reward=torch.zeros_like(last.reward), terminated=no, truncated=no, valid=no)
+
+
+def _by_name(steps: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, Tensor]:
+    """Return each term as (T, N), 0 where it was not paid."""
+    names = dict.fromkeys(name for step in steps for terms in step for name in terms)
+    return {name: torch.tensor([[terms.get(name, 0.0) for terms in step] for step in steps]) for name in names}
 
 
 def _decide(
@@ -324,5 +347,5 @@ def _judged(
     for begin in range(0, len(last), _JUDGED_AT_ONCE):
         part = slice(begin, begin + _JUDGED_AT_ONCE)
         terms = reward.outcomes(first=first[part], last=stack(last[part]), scripts=scripts[part])
-        totals += torch.stack(list(terms.values())).sum(dim=0).tolist()
+        totals += torch.as_tensor(payment(reward, terms)).tolist()
     return totals

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -42,6 +44,24 @@ def two_steps(*, branched: bool = False) -> Rollout:
     first = step(2, [0.25, 0.0, 0.0, 0.0], [True] * 4)
     second = step(2, [0.75, 9.0, 0.0, 0.0], [True, False, True, True])  # 9 is padding and must not count
     return rollout([first, second], branched=branched)
+
+
+@pytest.mark.parametrize("branched", [False, True])
+def test_terms_come_to_what_episodes_were_paid_by_each(branched: bool) -> None:
+    made = two_steps(branched=branched)
+    told = torch.stack([step.reward * step.valid for step in made.transitions])
+    made = replace(made, terms={"half": told / 2.0, "rest": told * 3.0})
+    found = summarise([made, made], "state" if branched else "episode")
+    assert found.terms == {
+        "half": pytest.approx(found.episodic_return / 2.0),
+        "rest": pytest.approx(found.episodic_return * 3.0),
+    }
+
+
+def test_a_term_that_other_rollouts_lack_is_nothing_there() -> None:
+    made = two_steps()
+    found = summarise([replace(made, terms={"rare": torch.ones(2, 4)}), made], "episode")
+    assert found.terms == {"rare": 1.0}  # 2 in each episode of the one, 0 in those of the other
 
 
 def test_a_groups_first_decisions_share_a_row_and_later_ones_have_their_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from robo_rlft.algorithms.rollouts import RolloutData
 from robo_rlft.data.context import TrainContext
 from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation, OutcomeReward
+from robo_rlft.rewards.total import TotalReward
 from robo_rlft.rollout.collect import Rollout, collect
 from robo_rlft.rollout.pool import EnvPool
 from tests.rollout.test_collect import HighestPixelPolicy
@@ -59,18 +61,32 @@ def test_a_rollout_can_look_at_every_end(pool: EnvPool) -> None:
     assert rollout(pool, final_pictures=False).finals is None
 
 
-def test_the_last_decision_of_an_episode_is_paid_and_no_other(pool: EnvPool) -> None:
+def test_the_last_decision_of_an_episode_is_paid_on_top_and_no_other(pool: EnvPool) -> None:
     made, reward = rollout(pool), Tidy()
+    # As if the environments had paid 1 for every step.
+    made = replace(made, transitions=tuple(replace(step, reward=step.valid.float()) for step in made.transitions))
     paid = paid_at_the_end(made, reward)
-    total = sum(step.reward for step in paid.rollout.transitions)
-    assert isinstance(total, Tensor)
-    torch.testing.assert_close(total, paid.terms["change"] + 1.0)
+    added = [
+        after.reward - before.reward for after, before in zip(paid.rollout.transitions, made.transitions, strict=True)
+    ]
+    torch.testing.assert_close(torch.stack(added).sum(dim=0), paid.terms["change"] + 1.0)
     for row in range(4):
-        steps = [step for step in paid.rollout.transitions if bool(step.valid[row])]
-        assert all(float(step.reward[row]) == 0.0 for step in steps[:-1])
-        assert float(steps[-1].reward[row]) == pytest.approx(float(total[row]))
+        steps = [own for step, own in zip(made.transitions, added, strict=True) if bool(step.valid[row])]
+        assert all(float(own[row]) == 0.0 for own in steps[:-1])
+        assert float(steps[-1][row]) > 0.0
     assert [*reward.scripts] == [start.sentences for start in made.starts for _ in range(2)]
     assert isinstance(reward, OutcomeReward)
+
+
+def test_a_sum_pays_its_ends_by_their_weights(pool: EnvPool) -> None:
+    made = rollout(pool)
+    paid = paid_at_the_end(made, TotalReward(terms={"tidy": Tidy()}, weights={"tidy": 0.5}))
+    plain = paid_at_the_end(made, Tidy()).terms
+    torch.testing.assert_close(paid.terms["tidy"], plain["change"] + plain["one"])
+    given = sum(
+        after.reward - before.reward for after, before in zip(paid.rollout.transitions, made.transitions, strict=True)
+    )
+    torch.testing.assert_close(given, 0.5 * paid.terms["tidy"])
 
 
 def test_what_has_no_ends_is_refused(pool: EnvPool) -> None:
@@ -98,8 +114,9 @@ def test_rl_learns_from_what_was_paid_and_tells_the_tasks_own_success() -> None:
     batches = list(made.train_dataloader())
     made.teardown("fit")
     assert made.stats is not None
-    assert set(made.stats.terms) == {"change", "one"}
+    assert set(made.stats.terms) == {"progress", "change", "one"}  # the environments' own, too
     assert made.stats.terms["one"] == 1.0
+    assert made.stats.episodic_return == pytest.approx(sum(made.stats.terms.values()))
     assert 0.0 <= made.stats.success <= 1.0
     assert made.stats.true_return is not None
     assert made.stats.success <= made.stats.true_return <= 1.0  # not what was paid, which is 1 and more

@@ -66,6 +66,14 @@ def test_an_override_with_a_steps_name_is_for_that_step_alone() -> None:
     assert [v["threads"] for v in values.values()] == [2, 1, 3, 3, 3, 3]
 
 
+def test_a_term_of_a_sum_reaches_every_step_or_one() -> None:
+    of_all = ["reward=sum", "+reward@reward.terms.done=progress", "reward.weights.done=0.5"]
+    assert all(v["reward"]["weights"] == {"done": 0.5} for v in composed(of_all).values())
+    values = composed([f"bc.{override}" for override in of_all])
+    assert list(values["bc"]["reward"]["terms"]) == ["done"]
+    assert "terms" not in values["demonstrations"]["reward"]
+
+
 def test_pretraining_comes_first_and_other_steps_start_from_it_unless_they_say_otherwise() -> None:
     own = {"name": "own", "command": "train", "overrides": ["encoder.pretrained=null", "data={demonstrations}"]}
     clip = {"name": "clip", "command": "train", "overrides": ["algorithm=clip"]}

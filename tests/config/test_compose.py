@@ -31,6 +31,38 @@ def test_a_value_that_only_the_constructor_knows_may_be_overridden() -> None:
     assert compose("collect", ["task.max_steps=3"]).values["task"]["max_steps"] == 3
 
 
+def test_an_option_may_be_put_at_another_place_and_leaves_the_groups_own_choice() -> None:
+    told = ["reward=sum", "+reward@reward.terms.liked=preference", "reward.terms.liked.model=FILE"]
+    composed = compose("train", told)
+    assert composed.choices["reward"] == "sum"
+    assert composed.values["reward"]["terms"]["liked"]["model"] == "FILE"
+    assert composed.values["reward"]["terms"]["liked"]["_target_"].endswith("PreferenceReward")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+reward@reward.terms.liked=preferense", "did you mean preference"),
+        ("+rewrad@reward.terms.liked=preference", "rewrad"),
+        ("reward@reward.terms.liked=preference", r"use \+reward@reward.terms.liked=preference"),
+        ("reward.terms.liked.model=FILE", "train has no 'reward.terms.liked'"),
+        ("+robot@reward.terms.liked=real_ur", "robot: expected the one that acts"),
+    ],
+)
+def test_an_option_at_another_place_that_does_not_exist_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose("train", ["reward=sum", override])
+
+
+def test_two_options_at_the_same_place_are_refused() -> None:
+    with pytest.raises(ConfigError, match="reward@reward.terms.a"):
+        compose("train", ["reward=sum", "+reward@reward.terms.a=progress", "+reward@reward.terms.a=preference"])
+
+
+def test_a_mapping_that_ships_empty_takes_names_of_the_users() -> None:
+    assert compose("train", ["reward=sum", "reward.weights.mine=0.5"]).values["reward"]["weights"] == {"mine": 0.5}
+
+
 def test_composing_twice_gives_values_that_do_not_share_memory() -> None:
     compose("collect").values["task"]["blocks"] = 99
     assert compose("collect").values["task"]["blocks"] == 1

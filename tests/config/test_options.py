@@ -33,6 +33,7 @@ NEEDED = {
     "real_ur": ["robot.host=127.0.0.2"],
     "preference": ["reward.model=reward.safetensors"],
     "success": ["reward.model=reward.safetensors"],
+    "sum": ["+reward@reward.terms.done=progress", "reward.weights.done=1.0"],
 }
 WITHOUT_WEIGHTS = ("task", "robot", "reward", "demonstrator", "labeler", "workspace")
 
