@@ -30,16 +30,31 @@ class GroupBatch(TensorRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RolloutStats:
-    """What an iteration's rollouts came to, resampled ones included."""
+class Stats:
+    """What an iteration's rollouts came to."""
 
-    rollouts: int  # scenes times K
+    rollouts: int
     decisions: int  # steps of an environment
     episodic_return: float  # mean, of the policy as it acted
     success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
+    terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
+
+    def figures(self) -> dict[str, float]:
+        """Return what is logged of them."""
+        return {"rollout/episodic_return": self.episodic_return, "rollout/success": self.success}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStats(Stats):
+    """What an iteration's groups came to, resampled ones included; `rollouts` are scenes times K."""
+
     mixed_groups: float  # share of groups whose K values are not all equal
     groups: int  # scenes, or visited states with credit "state"
-    terms: dict[str, float] = field(default_factory=dict)  # of a reward paid at the end: name -> mean over episodes
+
+    def figures(self) -> dict[str, float]:
+        """Return what is logged of them."""
+        groups = {"rollout/mixed_groups": self.mixed_groups, "rollout/groups": float(self.groups)}
+        return {**super().figures(), **groups}
 
 
 def rewards(rollout: Rollout) -> Rewards:
