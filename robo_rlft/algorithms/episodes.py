@@ -51,7 +51,8 @@ class EpisodeData(FreshData):
         critic: says what a state is worth.
         episodes: of an iteration, each in another scene.
         minibatch_episodes: of a gradient step, at most, as many decisions as they have together.
-        update_epochs: passes over an iteration's decisions.
+        update_epochs: passes over an iteration's decisions. Each has a picture of its own to look at, so that a pass
+            costs about as much as four over groups of four.
         gamma: discount of a step.
         gae_lambda: how far rewards are credited beyond what the critic expects after the next step, 0 to 1.
         norm_adv: divide an iteration's advantages, less their mean, by their standard deviation.
@@ -68,8 +69,8 @@ class EpisodeData(FreshData):
         context: TrainContext,
         critic: Critic,
         episodes: int = 128,
-        minibatch_episodes: int = 64,
-        update_epochs: int = 4,
+        minibatch_episodes: int = 16,
+        update_epochs: int = 1,
         gamma: float = 1.0,
         gae_lambda: float = 0.95,
         norm_adv: bool = False,

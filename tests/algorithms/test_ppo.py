@@ -175,7 +175,7 @@ def test_updates_stop_for_an_iteration_where_the_policy_went_too_far(
         module, trainer = run(policy, FakePool(pays=center), tmp_path, monkeypatch, **options)
         steps.append(module.policy_steps)
         assert trainer.current_epoch == 3
-    # 2 minibatches in each of 4 passes, in 2 iterations. Of each the first has a KL of 0, as nothing moved before it.
+    # 8 minibatches in each of 2 iterations. The first of each has a KL of 0, as nothing moved before it.
     assert steps == [16, 2]
 
 
