@@ -30,18 +30,40 @@ class GroupBatch(TensorRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RolloutStats:
-    """What an iteration's rollouts came to, resampled ones included."""
+class Stats:
+    """What an iteration's rollouts came to."""
 
-    rollouts: int  # scenes times K
+    rollouts: int  # episodes
+    scenes: int  # different ones
     decisions: int  # steps of an environment
     episodic_return: float  # mean, of the policy as it acted
     success: float  # share of episodes that the task itself ended; with credit "state" an unbiased estimate of it
-    mixed_groups: float  # share of groups whose K values are not all equal
-    groups: int  # scenes, or visited states with credit "state"
     terms: dict[str, float] = field(default_factory=dict)  # of the rewards: name -> mean over episodes, unweighted
     true_return: float | None = None  # mean increase of the task's progress; None where nobody knows it
     kl: float | None = None  # of an episode, from the policy at the start, nats; None where nobody measured it
+
+    def figures(self) -> dict[str, float]:
+        """Return what is logged of them."""
+        known = {"rollout/true_return": self.true_return, "rollout/kl": self.kl}
+        return {
+            "rollout/episodic_return": self.episodic_return,
+            "rollout/success": self.success,
+            **{name: value for name, value in known.items() if value is not None},
+            **{f"reward/{name}": value for name, value in self.terms.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStats(Stats):
+    """What an iteration's groups came to, resampled ones included; `rollouts` are scenes times K."""
+
+    mixed_groups: float  # share of groups whose K values are not all equal
+    groups: int  # scenes, or visited states with credit "state"
+
+    def figures(self) -> dict[str, float]:
+        """Return what is logged of them."""
+        groups = {"rollout/mixed_groups": self.mixed_groups, "rollout/groups": float(self.groups)}
+        return {**super().figures(), **groups}
 
 
 def rewards(rollout: Rollout) -> Rewards:
@@ -73,6 +95,7 @@ def summarise(rollouts: Sequence[Rollout], credit: Credit) -> RolloutStats:
     gains = [_in_place(one, rollout.gains) for one, rollout in zip(paid, rollouts, strict=True) if rollout.gains]
     return RolloutStats(
         rollouts=sum(one.reward[0].numel() for one in paid),
+        scenes=sum(one.reward.shape[1] for one in paid),
         decisions=int(sum(one.valid.sum() for one in paid)),
         episodic_return=torch.cat([one.episodic_return for one in values]).mean().item(),
         success=torch.cat([one.success for one in values]).mean().item(),

@@ -8,6 +8,7 @@ weights, so a run that is resumed at the start of an iteration goes on as if it 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from robo_rlft.algorithms.credit import Credit
 from robo_rlft.algorithms.groups import (
     GroupBatch,
-    RolloutStats,
+    Stats,
     episodic_kl,
     fold,
     joined,
@@ -35,10 +36,89 @@ from robo_rlft.data.decisions import FOLDER, paid_decisions, write_decisions
 from robo_rlft.rollout.collect import Rollout, collect
 from robo_rlft.rollout.pool import EnvPool
 
-_SCENES, _ACTIONS, _SHUFFLE, _BRANCH = 0, 1, 2, 3  # what a random stream is for
+SCENES, ACTIONS, SHUFFLE, BRANCH = 0, 1, 2, 3  # what a random stream is for
 
 
-class RolloutData(LightningDataModule):
+class FreshData(LightningDataModule, ABC):
+    """Minibatches of fresh rollouts for every epoch; how they are rolled out and credited is a subclass's to say.
+
+    Args:
+        context: the run; `context.policy` is the one that acts.
+        record: keep the decisions that were paid for, in the run's folder `decisions`; `algorithm=filtered_bc` learns
+            from them.
+    """
+
+    def __init__(self, *, context: TrainContext, record: bool) -> None:
+        super().__init__()
+        self.context = context
+        self.record = record
+        self.stats: Stats | None = None  # of the present iteration
+        # KL from the start's policy at each decision (B, K); the algorithm sets it, where it has such a policy.
+        self.divergence: Callable[[GroupBatch], Tensor] | None = None
+        self._pool: EnvPool | None = None
+        self._iteration = -1
+        self._cuts: list[Cut] = []
+
+    @abstractmethod
+    def make_cuts(self, iteration: int) -> list[Cut]:
+        """Roll out the present policy and return the iteration's minibatches, at least one; leave its `stats`."""
+
+    def setup(self, stage: str) -> None:
+        """Start the environments."""
+        if self._pool is None:
+            if self.context.make_env is None:
+                raise ValueError("expected a simulator for rollouts, got none: RL needs a task with an environment")
+            self._pool = EnvPool(make_env=self.context.make_env, workers=self.context.workers)
+
+    def teardown(self, stage: str) -> None:
+        """Stop the environments."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def train_dataloader(self) -> DataLoader[GroupBatch]:
+        """Roll out the present policy on fresh scenes and return this iteration's minibatches, always at least one."""
+        iteration = 0 if self.trainer is None else iterations_done(self.trainer)
+        if iteration != self._iteration:
+            self._cuts = []  # what is left of the last iteration is not kept beside the next
+            self._cuts = self.make_cuts(iteration)
+            self._iteration = iteration
+        return DataLoader(_Minibatches(self._cuts), batch_size=None, collate_fn=_as_is)
+
+    def roll_out(
+        self,
+        seeds: Sequence[int],
+        *,
+        samples: int,
+        generator: torch.Generator,
+        branch: np.random.Generator | None = None,
+        final_pictures: bool = False,
+    ) -> Rollout:
+        """Roll out the present policy, see `collect`; a reward that is paid at the end sees the ends in any case."""
+        if self._pool is None:
+            raise RuntimeError("setup() comes before train_dataloader()")
+        policy = self.context.policy
+        if isinstance(policy, nn.Module):
+            policy.eval()  # no layer may behave otherwise here than in the update
+        return collect(
+            self._pool,
+            policy,
+            seeds,
+            samples=samples,
+            generator=generator,
+            branch=branch,
+            final_pictures=final_pictures or self.context.reward is not None,
+        )
+
+    def keep_decisions(self, rollouts: Sequence[Rollout], iteration: int) -> None:
+        """Write down the decisions that were paid for, if that was asked for."""
+        if self.record:
+            rotations = int(self.context.policy.rotations)  # type: ignore[attr-defined]  # not of the Protocol
+            paid = paid_decisions(rollouts, workspace=self.context.workspace, rotations=rotations, iteration=iteration)
+            write_decisions(self.context.run_dir / FOLDER, iteration, paid)
+
+
+class RolloutData(FreshData):
     """Groups of rollouts of the same scene, or of decisions in the same state, fresh ones for every epoch.
 
     Args:
@@ -70,7 +150,7 @@ class RolloutData(LightningDataModule):
         skip_equal_groups: bool = True,
         record: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(context=context, record=record)
         if scenes < 1 or samples < 2 or minibatch_scenes < 1 or update_epochs < 1 or max_resample < 0:
             raise ValueError(
                 "expected scenes, minibatch_scenes and update_epochs of at least 1, samples of at least 2 and "
@@ -82,7 +162,6 @@ class RolloutData(LightningDataModule):
                 "credit: a reward that is paid at the end of an episode says nothing of single decisions; expected "
                 "algorithm.data.credit=episode or to_go, got state"
             )
-        self.context = context
         self.scenes = scenes
         self.samples = samples
         self.credit = credit
@@ -90,37 +169,9 @@ class RolloutData(LightningDataModule):
         self.update_epochs = update_epochs
         self.max_resample = max_resample
         self.skip_equal_groups = skip_equal_groups
-        self.record = record
-        self.stats: RolloutStats | None = None
-        # KL from the start's policy at each decision (B, K); the algorithm sets it, where it has such a policy.
-        self.divergence: Callable[[GroupBatch], Tensor] | None = None
-        self._pool: EnvPool | None = None
-        self._iteration = -1
-        self._cuts: list[_Cut] = []
 
-    def setup(self, stage: str) -> None:
-        """Start the environments."""
-        if self._pool is None:
-            if self.context.make_env is None:
-                raise ValueError("expected a simulator for rollouts, got none: RL needs a task with an environment")
-            self._pool = EnvPool(make_env=self.context.make_env, workers=self.context.workers)
-
-    def teardown(self, stage: str) -> None:
-        """Stop the environments."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
-
-    def train_dataloader(self) -> DataLoader[GroupBatch]:
-        """Roll out the present policy on fresh scenes and return this iteration's minibatches, always at least one."""
-        iteration = 0 if self.trainer is None else iterations_done(self.trainer)
-        if iteration != self._iteration:
-            self._cuts = []  # what is left of the last iteration is not kept beside the next
-            self._cuts = self._make_cuts(iteration)
-            self._iteration = iteration
-        return DataLoader(_Minibatches(self._cuts), batch_size=None, collate_fn=_as_is)
-
-    def _make_cuts(self, iteration: int) -> list[_Cut]:
+    def make_cuts(self, iteration: int) -> list[Cut]:
+        """Roll out groups and cut those that differ into minibatches."""
         rollouts = self._roll_out(iteration)
         self.stats = summarise(rollouts, self.credit)
         if self.context.reward is not None:
@@ -134,22 +185,19 @@ class RolloutData(LightningDataModule):
                 success=self.stats.success,
                 terms=as_paid.terms | {name: as_paid.terms.get(name, 0.0) + value for name, value in ends.items()},
             )
+        self.keep_decisions(rollouts, iteration)
         folded = [fold(rollout, self.credit) for rollout in rollouts]
         if self.divergence is not None:
             self.stats = replace(self.stats, kl=episodic_kl(rollouts, folded, self.credit, self.divergence))
-        if self.record:
-            rotations = int(self.context.policy.rotations)  # type: ignore[attr-defined]  # not of the Protocol
-            paid = paid_decisions(rollouts, workspace=self.context.workspace, rotations=rotations, iteration=iteration)
-            write_decisions(self.context.run_dir / FOLDER, iteration, paid)
         groups = [part for parts in folded for part in parts]
         kept = [part.mixed if self.skip_equal_groups else torch.ones_like(part.mixed) for part in groups]
         if not any(keep.any() for keep in kept):
             # Lightning stops at an epoch without batches; these have no advantage, so only the KL pulls.
             kept[0][: self.minibatch_scenes] = True
-        rng = np.random.default_rng((self.context.seed, iteration, _SHUFFLE))
+        rng = np.random.default_rng((self.context.seed, iteration, SHUFFLE))
         parts = joined(groups, kept)
         steps = max(len(rollout.encoded) for rollout in rollouts)
-        order: list[_Cut] = []
+        order: list[Cut] = []
         for _ in range(self.update_epochs):
             cuts = [cut for part in parts for cut in self._cut(part, steps, rng)]
             order += [cuts[int(i)] for i in rng.permutation(len(cuts))]
@@ -157,54 +205,44 @@ class RolloutData(LightningDataModule):
 
     def _roll_out(self, iteration: int) -> list[Rollout]:
         """Return the iteration's rollouts, one for each round of resampling."""
-        if self._pool is None:
-            raise RuntimeError("setup() comes before train_dataloader()")
-        policy = self.context.policy
-        if isinstance(policy, nn.Module):
-            policy.eval()  # no layer may behave otherwise here than in the update
         rollouts: list[Rollout] = []
         wanted, start = self.scenes, 0
         for attempt in range(1 + self.max_resample):
             seeds = [scene_seed(self.context.seed, iteration, index) for index in range(start, start + wanted)]
-            generator = torch.Generator().manual_seed(_draw(self.context.seed, iteration, attempt, _ACTIONS))
-            branch = np.random.default_rng((self.context.seed, iteration, attempt, _BRANCH))
-            rollouts.append(
-                collect(
-                    self._pool,
-                    policy,
-                    seeds,
-                    samples=self.samples,
-                    generator=generator,
-                    branch=branch if self.credit == "state" else None,
-                    final_pictures=self.context.reward is not None,
-                )
-            )
+            generator = torch.Generator().manual_seed(draw(self.context.seed, iteration, attempt, ACTIONS))
+            branch = np.random.default_rng((self.context.seed, iteration, attempt, BRANCH))
+            shared = branch if self.credit == "state" else None
+            rollouts.append(self.roll_out(seeds, samples=self.samples, generator=generator, branch=shared))
             start += wanted
             wanted = int((~mixed_groups(rewards(rollouts[-1]), self.credit).any(dim=0)).sum())
             if wanted == 0 or self.context.reward is not None:  # such a reward seldom says twice the same
                 break
         return rollouts
 
-    def _cut(self, part: GroupBatch, steps: int, rng: np.random.Generator) -> list[_Cut]:
-        """Return shuffled minibatches of nearly equal size, each of at most `minibatch_scenes` scenes' decisions."""
-        rows, samples = part.advantage.shape
-        limit = self.minibatch_scenes * steps * self.samples // samples
-        shares = np.array_split(rng.permutation(rows), math.ceil(rows / limit))
-        return [_Cut(part=part, rows=torch.from_numpy(share)) for share in shares]
+    def _cut(self, part: GroupBatch, steps: int, rng: np.random.Generator) -> list[Cut]:
+        samples = part.advantage.shape[1]
+        return cut(part, self.minibatch_scenes * steps * self.samples // samples, rng)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cut:
+class Cut:
     """A minibatch that is not yet taken out of its part."""
 
     part: GroupBatch
     rows: Tensor  # int64 (B,)
 
 
+def cut(part: GroupBatch, limit: int, rng: np.random.Generator) -> list[Cut]:
+    """Return shuffled minibatches of nearly equal size, each of at most `limit` rows."""
+    rows = len(part.advantage)
+    shares = np.array_split(rng.permutation(rows), math.ceil(rows / limit))
+    return [Cut(part=part, rows=torch.from_numpy(share)) for share in shares]
+
+
 class _Minibatches(Dataset[GroupBatch]):
     """Each is made when it is asked for, so that no picture is in memory twice for long."""
 
-    def __init__(self, cuts: Sequence[_Cut]) -> None:
+    def __init__(self, cuts: Sequence[Cut]) -> None:
         self._cuts = cuts
 
     def __getitem__(self, index: int) -> GroupBatch:
@@ -222,10 +260,11 @@ def iterations_done(trainer: Trainer) -> int:
 
 def scene_seed(seed: int, iteration: int, index: int) -> int:
     """Return the seed of one scene of an iteration, in [0, 2^31)."""
-    return _draw(seed, iteration, index, _SCENES)
+    return draw(seed, iteration, index, SCENES)
 
 
-def _draw(*entropy: int) -> int:
+def draw(*entropy: int) -> int:
+    """Return a random number of its own for a purpose, in [0, 2^31)."""
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
 

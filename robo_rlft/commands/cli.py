@@ -24,7 +24,7 @@ from robo_rlft.config.errors import UserError, did_you_mean
 
 COMMANDS = {
     "collect": "write demonstrations: collect task=T episodes=N demonstrator=oracle",
-    "train": "train a policy or an encoder: train algorithm=bc|rloo|clip task=T init=FILE data=DIR",
+    "train": "train a policy or an encoder: train algorithm=bc|rloo|ppo|clip task=T init=FILE data=DIR",
     "evaluate": "measure success on held-out scenes: evaluate checkpoint=FILE|oracle|zero_shot|random split=S",
     "label": "ask a person which of two attempts is better: label from=RUN",
     "distill": "make demonstrations of the attempts that a reward ranks highest: distill from=RUN reward.model=FILE",

@@ -8,7 +8,7 @@ from robo_rlft.config.errors import UserError
 _KNOWN = frozenset(
     {
         "robo_rlft.algorithms.clip_words.WordsError",
-        "robo_rlft.algorithms.rloo.ZeroSuccessError",
+        "robo_rlft.algorithms.policy_gradient.ZeroSuccessError",
         "robo_rlft.apps.ask.AskError",
         "robo_rlft.data.archive.EpisodeError",
         "robo_rlft.data.labels.LabelError",

@@ -7,9 +7,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
-from robo_rlft.algorithms.groups import RolloutStats
+from robo_rlft.algorithms.groups import Stats
 from robo_rlft.algorithms.overoptimisation import Iteration, onsets
-from robo_rlft.algorithms.rollouts import RolloutData, iterations_done
+from robo_rlft.algorithms.rollouts import FreshData, iterations_done
 
 NOTE = "overoptimisation"  # of a run, and of its results
 
@@ -27,10 +27,10 @@ class PartingWatch(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the iteration's rollouts."""
         data = getattr(trainer, "datamodule", None)
-        if not isinstance(data, RolloutData) or data.stats is None or data.context.reward is None:
+        if not isinstance(data, FreshData) or data.stats is None or data.context.reward is None:
             return
         number = iterations_done(trainer)
-        self._history = [*self._history[:number], _iteration(data.stats, samples=data.samples)]
+        self._history = [*self._history[:number], _iteration(data.stats)]
         found = list(onsets(self._history))
         if found:
             self._notes[NOTE] = [one.to_json() for one in found]
@@ -46,10 +46,10 @@ class PartingWatch(Callback):
         self._history = [Iteration(**one) for one in state_dict["history"]]
 
 
-def _iteration(stats: RolloutStats, *, samples: int) -> Iteration:
+def _iteration(stats: Stats) -> Iteration:
     return Iteration(
         proxy=stats.episodic_return,
         success=None if stats.true_return is None else stats.success,
-        scenes=stats.rollouts // samples,
+        scenes=stats.scenes,
         kl=stats.kl,
     )

@@ -115,7 +115,7 @@ def check_config(composed: Composed) -> None:
     """Refuse whatever cannot work, before anything is built."""
     values = composed.values
     algorithm, data = split_algorithm(values["algorithm"])
-    provided = {"policy", "context", "allow_leak", *PROVIDED, *POLICY_PROVIDED}
+    provided = {"policy", "critic", "context", "allow_leak", *PROVIDED, *POLICY_PROVIDED}
     examples = composed.defaults.get("algorithm", {})
     problems = check_node("algorithm", algorithm, provided=provided, trust=composed.trust, examples=examples)
     if data is not None:
@@ -210,6 +210,7 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     provided = {"context": context, "policy": policy, "allow_leak": values["allow_leak"]}
     provided |= {"workspace": workspace, "seed": context.seed}
     module = build(algorithm, trust=trust, path="algorithm", **provided)
+    provided["critic"] = getattr(module, "critic", None)
     datamodule = build(data or {}, trust=trust, path="algorithm.data", **provided)
     # Before there is a trainer, whose loggers write files: data that cannot be read ends it here.
     datamodule.setup("fit")

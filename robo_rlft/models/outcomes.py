@@ -69,7 +69,7 @@ class Judges(Recorded, nn.Module):
         super().__init__()
         if members < 1:
             raise ValueError(f"expected at least one member, got {members}")
-        self.members = nn.ModuleList(_Judge(width) for _ in range(members))
+        self.members = nn.ModuleList(Judge(width, maps=MAPS) for _ in range(members))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (B, MAPS, H, W) to (M, B)."""
@@ -77,10 +77,12 @@ class Judges(Recorded, nn.Module):
         return torch.stack([member(folded) for member in self.members])
 
 
-class _Judge(nn.Module):
-    def __init__(self, width: int) -> None:
+class Judge(nn.Module):
+    """A small convolutional network from maps, folded to half resolution, to one number."""
+
+    def __init__(self, width: int, *, maps: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * MAPS, width, 3, padding=1)
+        self.stem = nn.Conv2d(4 * maps, width, 3, padding=1)
         self.near = ResidualBlock(width=width, dilation=1)
         self.down = nn.Conv2d(width, 2 * width, 3, padding=1, stride=2)
         self.far = ResidualBlock(width=2 * width, dilation=2)
@@ -88,6 +90,7 @@ class _Judge(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, folded: Tensor) -> Tensor:
+        """Map (B, 4 maps, ceil(H / 2), ceil(W / 2)) to (B,)."""
         features = F.relu(self.far(F.relu(self.down(F.relu(self.near(self.stem(folded)))))))
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         value: Tensor = self.read(pooled)

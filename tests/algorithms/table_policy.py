@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robo_rlft.policies.factors import Comparison, Factors
+from robo_rlft.policies.parts import Encoded
 from robo_rlft.records import ActionScores, Decision, Observation, PickPlace
 
 ROWS, COLUMNS, ROTATIONS = 3, 3, 2
@@ -87,6 +88,21 @@ class TablePolicy(nn.Module):
         return Decision(action=action, log_prob=scores.log_prob, confidence=torch.ones(shape))
 
 
+class SeeingTablePolicy(TablePolicy):
+    """A table policy that encodes observations as a transporter does: a critic sees their heights."""
+
+    def encode(self, observation: Observation) -> Encoded:  # type: ignore[override]  # tables do not look at it
+        count = len(observation.height)
+        return Encoded(
+            image=observation.height[:, None] / 0.1,
+            dense=torch.zeros(count, 2, ROWS, COLUMNS),
+            phrases=torch.zeros(count, 2, 2),
+            sentence=torch.zeros(count, 2),
+            mask=observation.height > 0.0,
+            confidence=torch.ones(count),
+        )
+
+
 def actions(pick: Tensor, place: Tensor) -> PickPlace:
     """Return actions from a flat pick in [0, 9) and a flat place in [0, 18), rotation first."""
     cell = place % (ROWS * COLUMNS)
@@ -131,6 +147,7 @@ class FakeState(NamedTuple):
     over: bool = False
     goals: tuple[str, ...] = ("there",)
     progress: float = 0.0
+    sentences: tuple[str, ...] = ("put it there",)
 
 
 class FakePool:
@@ -138,9 +155,10 @@ class FakePool:
 
     restores = True
 
-    def __init__(self, *, pays: Callable[[Tensor], bool], max_steps: int = 1) -> None:
+    def __init__(self, *, pays: Callable[[Tensor], bool], max_steps: int = 1, silent: bool = False) -> None:
         self.pays = pays
         self.max_steps = max_steps
+        self.silent = silent  # tells of success, and pays nothing
         self.seeds: list[list[int]] = []
         self.closed = False
 
@@ -164,10 +182,10 @@ class FakePool:
         return FakeOutcome(
             state=state._replace(step=state.step + 1, over=paid or last, progress=state.progress + paid),
             observation=self._observation(),
-            reward=float(paid),
+            reward=float(paid and not self.silent),
             terminated=paid,
             truncated=not paid and last,
-            terms={"progress": float(paid)},
+            terms={} if self.silent else {"progress": float(paid)},
         )
 
     @staticmethod

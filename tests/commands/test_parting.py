@@ -37,6 +37,7 @@ def follow(watch: PartingWatch, rollouts: RolloutData, success: list[float], *, 
     for number, share in enumerate(success[begin:], start=begin):
         rollouts.stats = RolloutStats(
             rollouts=128,
+            scenes=32,
             decisions=128,
             episodic_return=0.1 * number,
             success=share,

@@ -33,6 +33,17 @@ RLOO = [
     "algorithm.allow_zero_success=true",
 ]
 
+PPO = [
+    *TINY,
+    *STREAM,
+    "algorithm=ppo",
+    "algorithm.iterations=3",
+    "algorithm.critic_warmup=1",
+    "algorithm.critic.width=4",
+    "algorithm.data.episodes=12",
+    "algorithm.allow_zero_success=true",
+]
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder_with_demonstrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -63,8 +74,10 @@ def column(run: Path, name: str) -> list[str]:
     [
         (["data=runs/demos", *BC], "train/grad_norm"),
         ([*RLOO, "encoder.pretrained=tabletop", "algorithm.data.scenes=6"], "losses/grad_norm"),
+        ([*PPO, "encoder.pretrained=tabletop"], "losses/grad_norm"),
+        ([*PPO, "encoder.pretrained=tabletop", "algorithm.critic_warmup=2"], "losses/grad_norm"),
     ],
-    ids=["bc", "rloo"],
+    ids=["bc", "rloo", "ppo", "ppo in its critic's warm-up"],
 )
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     overrides: list[str], norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -160,6 +173,14 @@ def test_another_policy_than_the_files_is_refused(capsys: pytest.CaptureFixture[
 def test_rl_from_a_policy_that_never_succeeds_is_refused_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *[o for o in RLOO if "allow_zero" not in o], "algorithm.data.scenes=1", "run=rl"]) == 2
     assert "algorithm.allow_zero_success=true" in capsys.readouterr().err
+
+
+def test_a_critic_is_in_the_checkpoint_and_not_in_the_policys_file(tmp_path: Path) -> None:
+    assert main(["train", *PPO, "run=rl"]) == 0
+    run = tmp_path / "runs" / "rl"
+    assert not any("critic" in name for name in load_file(run / "policy.safetensors"))
+    kept = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert any(name.startswith("critic.") for name in kept)
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
