@@ -145,14 +145,14 @@ class ClassifierJudge:
 
     name = "classifier"
 
-    def __init__(self, reward: SuccessReward, *, threshold: float = 0.5) -> None:
-        self._reward, self._threshold = reward, threshold
+    def __init__(self, reward: SuccessReward) -> None:
+        self._reward = reward
 
     def __call__(self, sentence: str, *, line: int, before: Observation, after: Observation) -> bool:
-        """Return whether even the least sure member thinks it likelier done than not."""
+        """Return whether even the least sure member thinks it likely enough."""
         first, last = stack([before]), stack([after])
         told = self._reward.outcomes(first=first, last=last, scripts=[(sentence,)])
-        return float(sum(told.values())) > self._threshold
+        return float(sum(told.values())) > self._reward.threshold
 
 
 class SimulatedTable:

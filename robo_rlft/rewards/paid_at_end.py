@@ -105,6 +105,19 @@ class SuccessReward(FromFile):
 
     kind = "success"
 
+    def __init__(self, *, model: Path, threshold: float = 0.5) -> None:
+        """Name the file.
+
+        Args:
+            model: of `robo-rlft train algorithm=reward_model algorithm.reward.kind=success`.
+            threshold: where only yes or no will do, as at a robot's table, a probability above it is a yes. Members
+                learn from few and noisy labels: the least sure of them seldom says more than a half.
+        """
+        super().__init__(model=model)
+        if not 0.0 < threshold < 1.0:
+            raise ValueError(f"expected a threshold between 0 and 1, got {threshold}")
+        self.threshold = threshold
+
     def outcomes(
         self, *, first: Observation, last: Observation, scripts: Sequence[tuple[str, ...]]
     ) -> dict[str, Tensor]:
