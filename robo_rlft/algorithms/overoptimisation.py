@@ -13,7 +13,7 @@ from typing import Any
 from robo_rlft.evaluation.statistics import Interval, wilson
 
 WINDOW = 8  # iterations whose rollouts are taken together
-Z = 3.0  # standard deviations: intervals of 99.7 %
+Z = 4.0  # standard deviations: intervals of 99.994 %
 FAR = 5.0  # nats; as far from the start as the best of 400 attempts is
 
 
@@ -63,9 +63,9 @@ def parted(history: Sequence[Iteration]) -> Parting | None:
     """Tell whether proxy and truth have parted at the end of a run's iterations so far.
 
     They have where the true success of the last `WINDOW` iterations lies below that of the best `WINDOW` earlier ones,
-    their Wilson intervals of 99.7 % apart, while the mean proxy is above what it was then. Scenes count as trials, not
-    rollouts, which are alike within a scene: so the intervals are rather too wide. That two such intervals are apart
-    takes 4.2 standard deviations of a difference, which leaves room for having looked at many windows. Where nobody
+    their Wilson intervals of 99.994 % apart, while the mean proxy is above what it was then. Scenes count as trials,
+    not rollouts, which are alike within a scene: so the intervals are rather too wide. Two such intervals are
+    apart at 5.7 standard deviations of a difference, which leaves room for having looked at many windows. Where nobody
     knows the truth, a KL above `FAR` takes its place.
     """
     now = history[-WINDOW:]

@@ -21,7 +21,7 @@ from robo_rlft.commands.deploy.prompts import ConsoleOperator
 from robo_rlft.commands.deploy.scenes import TaskScenes, as_scene_driver, lays_scenes
 from robo_rlft.commands.live_episode import REAL_PHASE, REAL_SPLIT, REAL_TASK
 from robo_rlft.commands.rewards import build_reward
-from robo_rlft.commands.robots import build_robot, live_refusal, may_act_live, restores_scenes
+from robo_rlft.commands.robots import build_robot, is_real, live_refusal, may_act_live, restores_scenes
 from robo_rlft.commands.tables import (
     ClassifierJudge,
     ConsolePerson,
@@ -57,12 +57,10 @@ class LiveArguments:
 def acts_live(composed: Composed) -> bool:
     """Tell whether the command's episodes are acted through the driver alone."""
     values = composed.values
-    return bool(values.get("driver_only")) or not (restores_scenes(composed) or _by_hand(values))
-
-
-def _by_hand(values: Mapping[str, Any]) -> bool:
-    """Tell whether a person demonstrates, who needs no policy's environment."""
-    return values.get("demonstrator") is not None and values.get("checkpoint") is None and "demonstrator" in values
+    demonstrated = (
+        composed.command == "collect" and values.get("checkpoint") is None
+    )  # by hand, or in scenes of its own
+    return bool(values.get("driver_only")) or not (restores_scenes(composed) or demonstrated)
 
 
 def live_place(composed: Composed) -> Place:
@@ -144,10 +142,15 @@ def live_problems(composed: Composed, *, judged: bool) -> list[str]:
             "reward: nobody knows a task's progress on a table; expected reward=person, or one that was learned: "
             "reward=success reward.model=FILE, got reward=progress"
         )
-    if composed.command == "evaluate" and not {person, success} & set(nodes):
+    elif composed.command == "evaluate" and not {person, success} & set(nodes):
         problems.append("reward: success is somebody's to say; expected reward=person or success")
     if nodes.get(person, {}).get("ask") == "simulated" and not simulated:
         problems.append("reward.ask: a simulated person sees simulated tables only; expected keyboard or page")
+    if is_real(values, trust=composed.trust) and values["robot"].get("dry_run", True) is not False:
+        problems.append(
+            "robot.dry_run: plans alone are no episodes; expected robot.dry_run=false, which moves the robot after "
+            "your word"
+        )
     if not simulated and values["instructions"] is None:
         problems.append(
             "instructions: a real table says nothing; expected instructions=FILE, a file of sentences, one a line, "

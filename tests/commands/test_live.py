@@ -117,6 +117,10 @@ def test_training_that_is_killed_goes_on_with_every_episode(monkeypatch: pytest.
             "instructions: a real table says nothing",
         ),
         (
+            ["train", *TUNE, "robot=real_ur", "robot.host=127.0.0.9", "camera=loopback", "reward.ask=keyboard"],
+            "expected robot.dry_run=false",
+        ),
+        (
             ["train", "algorithm=rloo", f"init={POLICY}", "robot=real_ur", "robot.host=127.0.0.9", "reward=person"],
             "expected algorithm=weighted_bc",
         ),
