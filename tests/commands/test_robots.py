@@ -292,7 +292,7 @@ def test_a_robot_that_builds_no_scenes_is_refused_with_what_to_do_instead(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    replay = ["robot._target_=robo_rlft.robots.recording.replay.ReplayDriver"]
+    replay = ["robot=replay", "robot.journal=journal.jsonl"]
     for told in (["robot=real_my_arm", TRUST, CELL], replay):
         assert main(["--config-dir", str(EXAMPLE / "conf"), *command, *told]) == 2
         message = capsys.readouterr().err
