@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from robo_rlft.data.labels import read_labels
-from tests.commands.test_label import Server, recorded, servers, there  # noqa: F401  # fixtures
+from tests.commands.test_label import PATIENCE, Server, recorded, servers, there  # noqa: F401  # fixtures
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
 def wait(browser: Any, condition: Callable[[], Any]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 60.0, poll_frequency=0.05).until(lambda _: condition())
+    WebDriverWait(browser, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
 
 
 def count(browser: Any) -> int:
@@ -77,7 +77,7 @@ def test_ten_pairs_by_keyboard_through_a_killed_server(browser: Any, servers: li
     assert [label.answer for label in read_labels(Path("labels")).labels] == answers
     press(browser, KEYS["same"])
     wait(browser, lambda: "All is answered" in browser.find_element("id", "title").text)
-    assert server.process.wait(timeout=30.0) == 0
+    assert server.process.wait(timeout=PATIENCE) == 0
 
 
 def test_both_films_play_and_everything_fits_a_phone(browser: Any, servers: list[Server]) -> None:  # noqa: F811
