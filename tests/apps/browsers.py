@@ -35,7 +35,7 @@ def browser() -> Iterator[Any]:
 def wait(browser: Any, condition: Callable[[], Any]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 60.0, poll_frequency=0.05).until(lambda _: condition())
+    WebDriverWait(browser, 300.0, poll_frequency=0.05).until(lambda _: condition())
 
 
 def press(browser: Any, key: str) -> None:

@@ -25,6 +25,7 @@ from tests.rollout.test_collect import HighestPixelPolicy
 from tests.simulated import env_factory
 
 LABEL = ["label", "from=tries", "threads=1"]
+PATIENCE = 300.0  # seconds; busy machines take their time
 
 
 def record(folder: Path, scenes: int, tries: int) -> None:
@@ -124,7 +125,7 @@ class Server:
             assert line, f"the page did not open: {said}"
             said += line
         self.url = found[0]
-        self.client = httpx.Client(timeout=60.0)
+        self.client = httpx.Client(timeout=PATIENCE)
 
     def state(self) -> dict[str, object]:
         return self.client.get(self.url + "state").json()
@@ -134,7 +135,7 @@ class Server:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=30.0)
+        return self.process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -150,11 +151,11 @@ def servers() -> Iterator[list[Server]]:
 def test_the_page_shows_films_takes_answers_and_ends_when_all_are_given(servers: list[Server]) -> None:
     servers.append(server := Server("questions=3"))
     state = server.state()
-    film = httpx.get(f"{server.url}film/{state['films'][0]}.mp4", timeout=60.0)
+    film = httpx.get(f"{server.url}film/{state['films'][0]}.mp4", timeout=PATIENCE)
     assert len(decode_mp4(film.content)) > 20
     while (state := server.state())["question"] is not None:
         server.answer(state["question"], "same")
-    assert server.process.wait(timeout=30.0) == 0
+    assert server.process.wait(timeout=PATIENCE) == 0
     assert len(read_labels(Path("labels")).labels) == 3
     assert main([*LABEL, "output=labels", "questions=3"]) == 0  # finished already
 
@@ -189,7 +190,7 @@ def test_every_acknowledged_answer_is_there_once_after_twenty_kills(servers: lis
         except httpx.HTTPError:
             pass
         killer.join()
-        server.process.wait(timeout=30.0)
+        server.process.wait(timeout=PATIENCE)
         labels = read_labels(Path("labels")).labels
         kept = [(label.question.key, label.answer) for label in labels]
         assert len(dict(kept)) == len(kept)

@@ -19,7 +19,7 @@ from robo_rlft.models.clip import ClipEncoder
 from robo_rlft.policies.io import load_policy, save_policy
 from robo_rlft.policies.random import zero_shot_policy
 from robo_rlft.rewards.learned import load_reward
-from tests.commands.test_label import Server, servers  # noqa: F401  # a fixture
+from tests.commands.test_label import PATIENCE, Server, servers  # noqa: F401  # a fixture
 from tests.commands.test_train import column
 
 SCENES, TRIES = 10, 4
@@ -89,7 +89,7 @@ def test_from_rollouts_over_answers_and_a_reward_to_a_finer_policy(servers: list
 
     servers.append(server := Server("questions=60", "repeat_every=0"))
     decided = answer_all(server)
-    assert server.process.wait(timeout=60.0) == 0
+    assert server.process.wait(timeout=PATIENCE) == 0
     notes = read_run(Path("labels"))["notes"]
     assert (notes["labels"], notes["known"]) == (60, 60) and decided >= 10
 
