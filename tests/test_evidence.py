@@ -1,4 +1,4 @@
-"""The tables of docs/evidence.md say what the figures' JSON files say, and the cells behind them agree."""
+"""The tables of the pages of evidence say what the figures' JSON files say, and the cells behind them agree."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from robo_rlft.commands.cli import main
 from robo_rlft.evaluation.cells import MANIFEST, Cell, CellCost, read_cells
 
 ROOT = Path(__file__).parents[1]
+PAGES = ("evidence", "rewards")  # docs/NAME.md, with its figures in docs/NAME
 
 
 def script() -> Any:
@@ -33,14 +34,14 @@ def test_the_tables_are_those_of_the_figures() -> None:
 
 
 def figure_commands() -> dict[str, list[str]]:
-    """Return the picture of each `robo-rlft figure` of the page -> the command's words."""
-    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    """Return the picture of each `robo-rlft figure` of the pages -> the command's words."""
+    text = "\n".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in PAGES)
     found = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("robo-rlft figure ")]
     return {next(word[7:] for word in words if word.startswith("output=")): words for words in found}
 
 
 def test_every_figure_has_its_command_on_the_page() -> None:
-    drawn = {f"docs/evidence/{path.name}" for path in (ROOT / "docs" / "evidence").glob("*.png")}
+    drawn = {str(path.relative_to(ROOT)) for page in PAGES for path in (ROOT / "docs" / page).glob("*.png")}
     assert set(figure_commands()) == drawn
 
 
@@ -69,7 +70,7 @@ def test_the_tables_of_bc_and_rl_are_of_all_seeds() -> None:
 
 
 def all_cells() -> list[Cell]:
-    folders = sorted(path.parent for path in (ROOT / "results" / "03").glob(f"*/{MANIFEST}"))
+    folders = sorted(path.parent for path in (ROOT / "results").glob(f"*/*/{MANIFEST}"))
     return [cell for folder in folders for cell in read_cells(folder).cells]
 
 
