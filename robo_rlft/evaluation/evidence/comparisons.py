@@ -92,12 +92,12 @@ def comparisons(groups: Sequence[Group]) -> Drawn:
     look = looks(lines)
     figure, (left, right) = panels(["accuracy", f"calibration, {shown:,} comparisons"], share_x=False)
     with matplotlib.rc_context(STYLE):
-        _axes(left, right, points, shown)
         for i, line in enumerate(lines):
             mine = sorted((p for p in points if p.line == line), key=lambda p: p.comparisons)
             shift = SHIFT * (i - (len(lines) - 1) / 2)
             _accuracy(left, mine, look[line], shift=shift)
             _calibration(right, [p for p in mine if p.comparisons == shown], look[line])
+        _axes(left, right, points, shown)
     finish(figure, [left, right], xlabel="", ylabel="share of pairs in their true order", note=_note(points))
     left.set_xlabel("comparisons")
     right.set_xlabel("promised probability")
@@ -152,19 +152,19 @@ def _points(groups: Sequence[Group]) -> list[Point]:
 def _axes(left: Axes, right: Axes, points: Sequence[Point], shown: int) -> None:
     """Set both panels' axes, from chance to 1 or as far as the intervals go, and draw what there is to compare with."""
     numbers = sorted({point.comparisons for point in points})
-    pad = (numbers[-1] / numbers[0]) ** 0.08 if len(numbers) > 1 else 1.5
+    pad = (numbers[-1] / numbers[0]) ** 0.12 if len(numbers) > 1 else 1.5
     left.set_xscale("log")
     left.set_xlim(numbers[0] / pad, numbers[-1] * pad)
     ticks_at(left, numbers, [f"{number:,}" for number in numbers])
-    left.axhline(GOAL, color=GRAY, linestyle=":", linewidth=1.5, label=f"{GOAL:.2f}")
+    left.axhline(GOAL, color=GRAY, linestyle=":", linewidth=1.5, zorder=1, label=f"{GOAL:.2f}")
     shares = [share for point in points if point.comparisons == shown for share in point.shares]
     lows = [*(point.accuracy.low for point in points), *(share.right.low for share in shares)]
     ticks = [i / 10 for i in range(min(5, int(10 * min(lows))), 11)]
-    left.set_ylim(ticks[0] - 0.02, 1.02)  # the panels share it
-    left.set_yticks(ticks)
     right.set_xlim(min(0.5, *(share.promised for share in shares)) - 0.02, 1.02)
     right.set_xticks([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    right.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.5, label="as sure as right", scaley=False)
+    right.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.5, zorder=1, label="as sure as right")
+    left.set_ylim(ticks[0] - 0.02, 1.02)  # the panels share it
+    left.set_yticks(ticks)
 
 
 def _accuracy(axes: Axes, points: Sequence[Point], look: Look, *, shift: float) -> None:

@@ -20,8 +20,8 @@ ACCURACY = {"50": 0.7, "125": 0.78, "250": 0.84, "500": 0.9, "1000": 0.92}
 
 def reward(accuracy: float, pairs: int = 500) -> MeasuredReward:
     """A reward that promises a little more than it keeps."""
-    right = tuple(accuracy + 0.04 * (i - 2) for i in range(5))
-    table = Calibration(confidence=tuple(r + 0.01 for r in right), accuracy=right, pairs=(pairs // 5,) * 5)
+    right = tuple(min(1.0, accuracy + 0.04 * (i - 2)) for i in range(5))
+    table = Calibration(confidence=tuple(min(1.0, r + 0.01) for r in right), accuracy=right, pairs=(pairs // 5,) * 5)
     return MeasuredReward(accuracy=accuracy, pairs=pairs, calibration=table)
 
 
@@ -45,7 +45,7 @@ def test_a_line_a_task_has_a_point_for_each_number_with_wilsons_interval_of_one_
     expected = wilson(0.6 * 500, 500)
     assert (points[0]["low"], points[0]["high"]) == pytest.approx((expected.low, expected.high))
     assert (points[0]["pairs"], points[0]["seeds_planned"]) == ({"0": 500}, 1)
-    assert legend(drawn.figure) == ["0.90", "put block in bowl", "stack blocks", "as sure as right"]
+    assert legend(drawn.figure) == ["put block in bowl", "stack blocks", "0.90", "as sure as right"]
 
 
 def test_the_axes_are_named_and_the_numbers_of_comparisons_are_the_ticks(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_the_axes_are_named_and_the_numbers_of_comparisons_are_the_ticks(tmp_pat
     assert (left.get_xscale(), left.get_xlabel(), right.get_xlabel()) == ("log", "comparisons", "promised probability")
     assert [text.get_text() for text in left.get_xticklabels()] == ["50", "125", "250", "500", "1,000"]
     assert right.get_title() == "calibration, 500 comparisons"
-    goal, diagonal = left.lines[0], right.lines[0]
-    assert goal.get_ydata() == [0.9, 0.9]
+    goal, diagonal = left.lines[-1], right.lines[-1]
+    assert list(goal.get_ydata()) == [0.9, 0.9]
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
 
 
