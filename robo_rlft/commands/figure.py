@@ -13,6 +13,7 @@ from robo_rlft.commands.report import TABLE, rollout_curve, runs_of
 from robo_rlft.commands.runs import read_run
 from robo_rlft.config import Composed, ConfigError, UserError, check_arguments
 from robo_rlft.evaluation.cells import MANIFEST, Grid, read_cells
+from robo_rlft.evaluation.evidence.comparisons import comparisons
 from robo_rlft.evaluation.evidence.demonstrator import demonstrator
 from robo_rlft.evaluation.evidence.drawing import Drawn
 from robo_rlft.evaluation.evidence.groups import Group, groups_of, missing_lines
@@ -40,6 +41,7 @@ class Arguments:
         "demonstrator",
         "pass_at_k",
         "overoptimisation",
+        "comparisons",
         "sweep",
         "table",
     ]
@@ -122,6 +124,8 @@ def _draw(name: str, groups: Sequence[Group], values: dict[str, Any]) -> Drawn:
         return pass_at_k(groups, evaluation=evaluation)
     if name == "overoptimisation":
         return overoptimisation(groups, evaluation=evaluation)
+    if name == "comparisons":
+        return comparisons(groups)
     if name == "table":
         return table(groups, pairs=_pairs(values["pairs"]))
     if values["x"] is None:

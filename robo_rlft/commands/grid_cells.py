@@ -12,14 +12,25 @@ from pathlib import Path
 
 from robo_rlft.commands.grid_plan import RUN_ONLY, CellPlan, GridJob, GridPlan
 from robo_rlft.commands.runs import RUN_FILE, read_run
+from robo_rlft.commands.train import FORMAT, FORMAT_VERSION
 from robo_rlft.data.episodes import read_episode
 from robo_rlft.evaluation.best_of_n import best_of_n
-from robo_rlft.evaluation.cells import BestOf, Cell, CellCost, Demonstrations, Evaluation, Training, total_cost
-from robo_rlft.evaluation.files import ResultFileError
+from robo_rlft.evaluation.cells import (
+    BestOf,
+    Calibration,
+    Cell,
+    CellCost,
+    Demonstrations,
+    Evaluation,
+    MeasuredReward,
+    Training,
+    total_cost,
+)
+from robo_rlft.evaluation.files import ResultFileError, read_json
 from robo_rlft.evaluation.results import SceneResult, read_results
 from robo_rlft.policies.io import read_header
 
-POLICY = "policy.safetensors"
+POLICY, REWARD = "policy.safetensors", "reward.safetensors"
 EVALUATIONS = "evaluate"  # the name of their cost
 DECIMALS = 6  # of committed figures; what follows is float32's rounding
 _RETURN, _SUCCESS, _GROUPS = "rollout/episodic_return", "rollout/success", "rollout/groups"
@@ -60,6 +71,7 @@ def make_cell(plan: GridPlan, cell: CellPlan) -> Cell:
         step_versions={name: records[job.folder]["versions"] for name, job in cell.steps.items()},
         digests={name: job.digest for name, job in cell.steps.items()},
         weights={name: digest for name, job in trained.items() if (digest := read_weights(job.folder / POLICY))},
+        rewards={name: told for name, job in trained.items() if (told := read_reward(job.folder)) is not None},
         evaluations={name: read_evaluation(job.folder) for name, job in cell.evaluations.items()},
         training={name: curve for name, curve in curves.items() if curve is not None},
         demonstrations={
@@ -81,6 +93,25 @@ def lasting(told: Sequence[str]) -> tuple[str, ...]:
 def read_weights(path: Path) -> str | None:
     """Return the hash of a policy's weights, None where there is no such file; equal ones decide alike."""
     return read_header(path)["weights_sha256"] if path.exists() else None
+
+
+def read_reward(folder: Path) -> MeasuredReward | None:
+    """Return how well a reward that was learned orders pairs; None where none was, or nothing tested it."""
+    if not (folder / REWARD).exists():
+        return None
+    told = read_json(folder / "results.json", expected=FORMAT, version=FORMAT_VERSION).get("measured")
+    if not told:
+        return None
+    table = told["test/calibration"]
+    return MeasuredReward(
+        accuracy=round(told["test/accuracy"], DECIMALS),
+        pairs=told["test/pairs"],
+        calibration=Calibration(
+            confidence=tuple(round(value, DECIMALS) for value in table["confidence"]),
+            accuracy=tuple(round(value, DECIMALS) for value in table["accuracy"]),
+            pairs=tuple(table["pairs"]),
+        ),
+    )
 
 
 def read_evaluation(folder: Path) -> Evaluation:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 
 from robo_rlft.evaluation.files import ResultFileError, read_json, write_bytes
 
@@ -23,6 +23,7 @@ GRID_FORMAT, GRID_VERSION = "robo_rlft.grid", 1
 MANIFEST = "grid.json"
 _FLAT_LIST = re.compile(r"\[([^][{}\"]*)\]")  # of numbers alone
 _Made = TypeVar("_Made")
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,24 @@ class Demonstrations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What a learned reward promises and how often it is right: an entry a share of the pairs, by rising margin."""
+
+    confidence: tuple[Share, ...]  # the mean probability of the order that it tells
+    accuracy: tuple[Share, ...]
+    pairs: tuple[PositiveInt, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredReward:
+    """How well a learned reward puts attempts that nobody compared in their true order."""
+
+    accuracy: Share  # of the pairs; one that it calls equal counts half
+    pairs: PositiveInt
+    calibration: Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellCost:
     """What a step took, child processes included."""
 
@@ -109,6 +128,7 @@ class Cell:
     step_versions: dict[str, dict[str, str]] = field(default_factory=dict)  # step -> packages that it was made with
     digests: dict[str, str] = field(default_factory=dict)  # step -> hash of its config; cells with the same share it
     weights: dict[str, str] = field(default_factory=dict)  # step -> SHA-256 of the weights that it came to
+    rewards: dict[str, MeasuredReward] = field(default_factory=dict)  # step -> of those that learned one and tested it
     taken_from: str | None = None  # "GRID/KEY" of the other grid's cell whose steps and evaluations these are
 
 
@@ -197,6 +217,9 @@ def read_cell(path: Path) -> Cell:
         later = [name for name in ("true_returns", "kl", "scenes") if getattr(curve, name)]
         fields = ("environment_steps", "success", "returns", *later)
         _check_lengths(path, f"training.{name}", len(curve.episodes), curve, fields)
+    for name, reward in cell.rewards.items():
+        table = reward.calibration
+        _check_lengths(path, f"rewards.{name}.calibration", len(table.pairs), table, ("confidence", "accuracy"))
     if cell.key != path.stem:
         raise ResultFileError(f"{path}: expected the cell {path.stem}, found the cell {cell.key}; rename the file back")
     return cell

@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 from robo_rlft.evaluation.cells import (
+    MANIFEST,
+    Calibration,
     Cell,
     CellCost,
     Demonstrations,
     Evaluation,
     Grid,
+    MeasuredReward,
     PlannedCell,
     Training,
+    cell_path,
     missing_cells,
     read_cell,
     read_cells,
@@ -27,6 +31,7 @@ from robo_rlft.evaluation.cells import (
 )
 from robo_rlft.evaluation.files import ResultFileError
 
+ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef"
 COST = CellCost(wall_seconds=2.0, cpu_seconds=3.0, peak_rss_mb=500.0)
 CELL = Cell(
@@ -59,6 +64,13 @@ CELL = Cell(
     total=COST,
     evaluation_overrides={"seen": ("split=seen",)},
     commits={"rl": "abc"},
+    rewards={
+        "reward": MeasuredReward(
+            accuracy=0.75,
+            pairs=4,
+            calibration=Calibration(confidence=(0.5, 1.0), accuracy=(0.5, 1.0), pairs=(2, 2)),
+        )
+    },
 )
 GRID = Grid(
     experiment="table",
@@ -110,6 +122,44 @@ def test_a_damaged_cell_is_refused_with_what_is_wrong(change: dict[str, Any], me
     evaluation = json.loads(path.read_text())["evaluations"]["seen"] | change
     with pytest.raises(ResultFileError, match=message):
         read_cell(rewritten(path, evaluations={"seen": evaluation}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accuracy": 1.01}, "rewards.reward.accuracy: .* less than or equal to 1"),
+        ({"accuracy": -0.01}, "rewards.reward.accuracy: .* greater than or equal to 0"),
+        ({"accuracy": float("nan")}, "rewards.reward.accuracy: .* finite"),
+        ({"pairs": 0}, "rewards.reward.pairs"),
+        ({"calibration": {"confidence": [0.5, 1.5], "accuracy": [0, 1], "pairs": [1, 1]}}, "calibration.confidence.1"),
+        ({"calibration": {"confidence": [0.5], "accuracy": [0, 1], "pairs": [1, 1]}}, "confidence: expected 2 entries"),
+        ({"calibration": {"confidence": [0.5], "accuracy": [], "pairs": [1]}}, "accuracy: expected 1 entries, got 0"),
+    ],
+)
+def test_a_damaged_measurement_of_a_reward_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = write_cell(CELL, tmp_path)
+    reward = json.loads(path.read_text())["rewards"]["reward"] | change
+    with pytest.raises(ResultFileError, match=message):
+        read_cell(rewritten(path, rewards={"reward": reward}))
+
+
+def test_the_cells_that_are_there_come_back_as_they_were_read(tmp_path: Path) -> None:
+    folders = [path.parent for path in sorted((ROOT / "results").glob(f"*/*/{MANIFEST}"))]
+    assert len(folders) > 10
+    for folder in folders:
+        path = cell_path(folder, read_cells(folder).cells[0].key)  # all are read; one of each grid is written again
+        again = write_cell(read_cell(path), tmp_path / folder.name)
+        assert read_cell(again) == read_cell(path)
+        old, new = json.loads(path.read_text()), json.loads(again.read_text())
+        assert {name: value for name, value in new.items() if name in old} == old
+
+
+def test_a_cell_of_an_older_version_measured_no_reward(tmp_path: Path) -> None:
+    path = write_cell(CELL, tmp_path)
+    data = json.loads(path.read_text())
+    del data["rewards"]
+    path.write_text(json.dumps(data))
+    assert read_cell(path) == replace(CELL, rewards={})
 
 
 def test_a_cell_under_anothers_name_is_refused(tmp_path: Path) -> None:

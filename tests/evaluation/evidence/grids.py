@@ -15,6 +15,7 @@ from robo_rlft.evaluation.cells import (
     Evaluation,
     FilledGrid,
     Grid,
+    MeasuredReward,
     PlannedCell,
     Training,
     read_cells,
@@ -34,6 +35,7 @@ class Contents:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     training: dict[str, Training] = field(default_factory=dict)
     demonstrations: dict[str, Demonstrations] = field(default_factory=dict)
+    rewards: dict[str, MeasuredReward] = field(default_factory=dict)
     costs: dict[str, CellCost] = field(default_factory=dict)
     cards: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -92,6 +94,7 @@ def filled(folder: Path, axes: Mapping[str, Sequence[str]], contents: Callable[[
                 cards=holds.cards,
                 digests=holds.digests,
                 weights=holds.weights,
+                rewards=holds.rewards,
             )
             write_cell(cell, folder)
     grid = Grid(
