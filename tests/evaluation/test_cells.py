@@ -150,8 +150,6 @@ def test_the_cells_that_are_there_come_back_as_they_were_read(tmp_path: Path) ->
         path = cell_path(folder, read_cells(folder).cells[0].key)  # all are read; one of each grid is written again
         again = write_cell(read_cell(path), tmp_path / folder.name)
         assert read_cell(again) == read_cell(path)
-        old, new = json.loads(path.read_text()), json.loads(again.read_text())
-        assert {name: value for name, value in new.items() if name in old} == old
 
 
 def test_a_cell_of_an_older_version_measured_no_reward(tmp_path: Path) -> None:
