@@ -29,7 +29,7 @@ from robo_rlft.data.demonstrations import examples, source_of
 from robo_rlft.data.episodes import EpisodeWriter, read_episode, read_episodes
 from robo_rlft.records import Transition, concatenate
 from robo_rlft.rewards.total import payment
-from robo_rlft.rollout.attempts import Actor, record_attempts
+from robo_rlft.rollout.attempts import Actor, Sharpened, record_attempts
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.pool import EnvPool
 
@@ -51,6 +51,7 @@ class AttemptData(LightningDataModule):
         context: the run; `context.data_dirs` are the folders of demonstrations to mix in, if any.
         episodes: attempts in all, logged ones included.
         episodes_per_iteration: new ones before each epoch.
+        among: try the likeliest of so many samples; 1 samples as the policy is, see `rollout.attempts.Sharpened`.
         logged: a folder of attempts to begin with; they count, and are judged anew.
         weighting: "filtered": attempts worth at least `threshold` count 1 and others 0; "advantage": each counts
             exp((worth - mean) / temperature), `max_weight` at most.
@@ -74,6 +75,7 @@ class AttemptData(LightningDataModule):
         context: TrainContext,
         episodes: int = 500,
         episodes_per_iteration: int = 50,
+        among: int = 4,
         logged: Path | None = None,
         weighting: Weighting = "filtered",
         threshold: float = 0.5,
@@ -86,15 +88,17 @@ class AttemptData(LightningDataModule):
         allow_leak: bool = False,
     ) -> None:
         super().__init__()
-        if episodes < 1 or episodes_per_iteration < 1 or temperature <= 0.0 or max_weight < 1.0:
+        if min(episodes, episodes_per_iteration, among) < 1 or temperature <= 0.0 or max_weight < 1.0:
             raise ValueError(
-                "expected episodes and episodes_per_iteration of at least 1, a temperature above 0 and a max_weight of "
-                f"at least 1, got {episodes}, {episodes_per_iteration}, {temperature} and {max_weight}"
+                "expected episodes, episodes_per_iteration and among of at least 1, a temperature above 0 and a "
+                f"max_weight of at least 1, got {episodes}, {episodes_per_iteration}, {among}, {temperature} and "
+                f"{max_weight}"
             )
         if not 0.0 <= demonstrations < 1.0:
             raise ValueError(f"demonstrations is a share from 0 to below 1; got {demonstrations}")
         self.context = context
         self.episodes, self.episodes_per_iteration, self.logged = episodes, episodes_per_iteration, logged
+        self.among = among
         self.weighting, self.threshold = weighting, threshold
         self.temperature, self.max_weight = temperature, max_weight
         self.demonstrations, self.allow_leak = demonstrations, allow_leak
@@ -170,7 +174,7 @@ class AttemptData(LightningDataModule):
         if isinstance(policy, nn.Module):
             policy.eval()
         actor = Actor(
-            policy=policy,
+            policy=policy if self.among == 1 else Sharpened(policy, among=self.among),
             workspace=self.context.workspace,
             rotations=int(policy.rotations),  # type: ignore[attr-defined]  # not of the Protocol
             sha256=None,

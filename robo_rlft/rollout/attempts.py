@@ -14,7 +14,7 @@ import torch
 
 from robo_rlft.env import EnvState
 from robo_rlft.geometry import Workspace
-from robo_rlft.records import Observation, PickPlace, Policy, stack
+from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, Policy, stack
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.jobs import Outcome
 from robo_rlft.rollout.pool import EnvPool
@@ -29,6 +29,50 @@ class Actor:
     workspace: Workspace
     rotations: int
     sha256: str | None  # of the policy's file
+
+
+class Sharpened:
+    """A policy that tries the likeliest of a few of its own samples: between sampling and the likeliest action of all.
+
+    Wide distributions seldom succeed by a single sample, and their likeliest action shows nothing new.
+    """
+
+    def __init__(self, policy: Policy, *, among: int) -> None:
+        """Wrap a policy; `among` is the number of samples, at least 1."""
+        self._policy, self._among = policy, among
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decision:
+        """Choose actions, see `Policy.act`."""
+        if greedy:
+            return self._policy.act(observation, greedy=True, samples=samples, generator=generator)
+        count = samples or 1
+        drawn = self._policy.act(observation, samples=count * self._among, generator=generator)
+        batch = len(drawn.log_prob)
+        best = drawn.log_prob.view(batch, count, self._among).argmax(dim=2)
+        rows = torch.arange(batch)[:, None]
+        chosen = best + torch.arange(count) * self._among
+        action = PickPlace(**{name: value[rows, chosen] for name, value in vars(drawn.action).items()})
+        decision = Decision(
+            action=action, log_prob=drawn.log_prob[rows, chosen], confidence=drawn.confidence[rows, chosen]
+        )
+        if samples is not None:
+            return decision
+        return Decision(
+            action=PickPlace(**{name: value[:, 0] for name, value in vars(action).items()}),
+            log_prob=decision.log_prob[:, 0],
+            confidence=decision.confidence[:, 0],
+        )
+
+    def evaluate_actions(self, observation: Observation, action: PickPlace) -> ActionScores:
+        """Score actions under the policy itself."""
+        return self._policy.evaluate_actions(observation, action)
 
 
 @torch.no_grad()

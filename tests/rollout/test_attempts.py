@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from robo_rlft.geometry import Workspace
-from robo_rlft.rollout.attempts import Actor, record_attempts
+from robo_rlft.records import Decision, Observation, PickPlace, stack
+from robo_rlft.rollout.attempts import Actor, Sharpened, record_attempts
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.pool import EnvPool
 from tests.rollout.test_collect import HighestPixelPolicy
@@ -60,3 +61,39 @@ def test_the_same_generator_gives_the_same_attempts_and_greedy_ones_are_all_alik
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
     made = attempts(pool, greedy=True)
     assert all((made[0].pick == e.pick).all() for e in made[1:3])
+
+
+class Ranked:
+    """Samples whose log-probabilities are their order, so that the best of each part is its last."""
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        greedy: bool = False,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decision:
+        shape = (len(observation.height), samples or 1)
+        number = torch.arange(shape[1]).expand(shape)
+        pixel = torch.stack([number, number], dim=-1)
+        return Decision(
+            action=PickPlace(pick=pixel, place=pixel, rotation=number),
+            log_prob=number.float(),
+            confidence=torch.ones(shape),
+        )
+
+
+def test_the_likeliest_of_a_few_samples_is_tried() -> None:
+    seen = stack([observation_of_a_scene()] * 2)
+    sharpened = Sharpened(Ranked(), among=4)  # type: ignore[arg-type]
+    one = sharpened.act(seen)
+    assert one.action.pick.tolist() == [[3, 3], [3, 3]]
+    assert one.log_prob.tolist() == [3.0, 3.0]
+    several = sharpened.act(seen, samples=2)  # of samples 0 to 3 and 4 to 7
+    assert several.action.rotation.tolist() == [[3, 7], [3, 7]]
+    assert several.log_prob.shape == several.confidence.shape == (2, 2)
+
+
+def observation_of_a_scene() -> Observation:
+    return Observation(color=torch.zeros(3, 4, 4, dtype=torch.uint8), height=torch.zeros(4, 4), instruction="do it")
