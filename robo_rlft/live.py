@@ -7,7 +7,7 @@ and of people only that they may be asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +24,8 @@ from robo_rlft.robots.acting import Seen, carry_out, check_plan, is_dry_run, loo
 from robo_rlft.robots.plan import PlannedPixels, make_plan
 from robo_rlft.robots.primitives import PickPlaceOutcome
 from robo_rlft.tasks.task import Attempt, Goal
+
+OUTSIDE = ("box", "table", "reach", "step", "tilt")  # rules of what is asked of a place, not of how
 
 
 class CannotRestore(DriverError):
@@ -63,7 +65,7 @@ class Table(Protocol):
 class Judge(Protocol):
     """Who says whether a sentence is done."""
 
-    name: str  # what episodes say of who judged them: "person", "classifier"
+    name: str  # what episodes say of who judged them: one of `rollout.episode.JUDGES`
 
     def __call__(self, sentence: str, *, line: int, before: Observation, after: Observation) -> bool:
         """Tell whether a sentence is done.
@@ -96,6 +98,7 @@ class LiveEnv:
         workspace: Workspace,
         rotations: int = 36,
         judge: Judge | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Connect to the driver; nothing moves yet.
 
@@ -106,6 +109,7 @@ class LiveEnv:
             workspace: the grid of pixels.
             rotations: bins of a turn.
             judge: who says whether a sentence is done; None: nobody.
+            tell: is told of actions that the robot's limits forbid.
 
         Raises:
             Refused: a driver that only rehearses; nothing can be learned from plans.
@@ -117,7 +121,7 @@ class LiveEnv:
                 rule="dry_run",
             )
         self.driver, self.table, self.reward = driver, table, reward
-        self.workspace, self.rotations, self.judge = workspace, rotations, judge
+        self.workspace, self.rotations, self.judge, self._tell = workspace, rotations, judge, tell
         self.primitive = primitive_for(driver)
         self._laid: Laid | None = None
         self._state: EnvState | None = None
@@ -146,15 +150,17 @@ class LiveEnv:
 
         Args:
             seed: of a simulated scene, or the episode's number.
-            sentence: told in place of the table's own.
-            goal: what it names.
+            sentence: has no place here: tables say their own.
+            goal: likewise.
+
+        Raises:
+            ValueError: a sentence was told.
         """
+        if sentence is not None or goal is not None:
+            raise ValueError(f"a table says its own sentences; expected none, got {sentence!r}")
         self._state = self._seen = self._before = None
         self._carried = 0
         self._laid = self.table.lay(seed)
-        if sentence is not None:
-            told = () if goal is None else (goal,)
-            self._laid = replace(self._laid, sentences=(sentence,), goals=told)
         make_ready(self.driver, approve=_nothing_held)
         self._state = EnvState(
             seed=seed,
@@ -191,8 +197,10 @@ class LiveEnv:
         """
         before = self.look(state)
         assert self._laid is not None and self._seen is not None and self._before is not None
-        outcome = self._carry_out(state, np.asarray(action.to_array() if isinstance(action, PickPlace) else action))
-        self._seen = None
+        try:
+            outcome = self._carry_out(state, np.asarray(action.to_array() if isinstance(action, PickPlace) else action))
+        finally:
+            self._seen = None  # whatever moved, however it ended
         moved = replace(state, step=state.step + 1)
         self._state = moved
         self._carried += outcome.carried
@@ -259,8 +267,9 @@ class LiveEnv:
                 workspace=self.workspace,
             )
         except Refused as error:
-            if error.rule in ("operator", "scene"):
+            if error.rule not in OUTSIDE:
                 raise
+            self._tell(f"episode {state.seed}: nothing was done, since it is outside the robot's limits: {error}")
             make_ready(self.driver, approve=_nothing_held)
             return PickPlaceOutcome(gripped=False, carried=False)
 

@@ -148,12 +148,13 @@ def test_where_nobody_judges_a_sentence_is_over_when_its_things_were_carried() -
 
 def test_an_action_that_the_limits_forbid_did_nothing_and_a_persons_no_ends_it() -> None:
     scene = Scene(PutBlockInBowl(), Says(False, False))
-    scene.driver.refuses = "workspace"
+    scene.driver.refuses = "box"
     result = scene.env.act(scene.env.start(2), scene.expert())
     assert (result.attempt.gripped, result.truncated) == (False, True)
-    scene.driver.refuses = "operator"
-    with pytest.raises(Refused, match="no"):
-        scene.env.act(scene.env.start(3), scene.expert())
+    for rule in ("operator", "speed"):
+        scene.driver.refuses = rule
+        with pytest.raises(Refused, match="no"):
+            scene.env.act(scene.env.start(3), scene.expert())
 
 
 def test_a_driver_that_only_rehearses_is_refused() -> None:

@@ -28,7 +28,7 @@ from robo_rlft.data.context import TrainContext
 from robo_rlft.data.demonstrations import examples, source_of
 from robo_rlft.data.episodes import EpisodeWriter, read_episode, read_episodes
 from robo_rlft.records import Transition, concatenate
-from robo_rlft.rewards.total import payment
+from robo_rlft.rewards.total import payment, pays_for_steps
 from robo_rlft.rollout.attempts import Actor, Sharpened, record_attempts
 from robo_rlft.rollout.episode import Episode
 from robo_rlft.rollout.pool import EnvPool
@@ -94,6 +94,11 @@ class AttemptData(LightningDataModule):
                 f"max_weight of at least 1, got {episodes}, {episodes_per_iteration}, {among}, {temperature} and "
                 f"{max_weight}"
             )
+        if context.reward is not None and pays_for_steps(context.reward):
+            raise ValueError(
+                "reward: logged attempts were paid for steps by whoever watched them then, so a sum with such a term "
+                "says nothing of them; expected terms that judge whole attempts (preference, success, similarity)"
+            )
         if not 0.0 <= demonstrations < 1.0:
             raise ValueError(f"demonstrations is a share from 0 to below 1; got {demonstrations}")
         self.context = context
@@ -112,6 +117,7 @@ class AttemptData(LightningDataModule):
         self.leak: str | None = None  # what else than seen/train there is
         self.told: dict[str, float] = {}  # what the newest attempts came to, for the log
         self._pool: EnvPool | None = None
+        self._read = False
         self._demonstrated: Example | None = None
         self._attempts: list[Episode] = []
         self._worth: list[float] = []  # of each attempt
@@ -120,7 +126,8 @@ class AttemptData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read demonstrations and logged attempts, once; start the environment."""
-        if self._pool is not None:
+        if self._read:
+            self._start()
             return
         if self.context.make_env is None:
             raise ValueError("expected a robot or a simulator to act with, got none")
@@ -128,6 +135,12 @@ class AttemptData(LightningDataModule):
         if len(logged) > self.episodes:
             raise EpisodeError(
                 f"{self.logged}: expected at most episodes={self.episodes} logged attempts, got {len(logged)}"
+            )
+        if self.context.reward is None and any(episode.told_by == "nobody" for episode in logged):
+            raise EpisodeError(
+                f"{self.logged}: nobody said whether these attempts succeeded, so they are worth nothing by "
+                "themselves; expected a reward that was learned (reward=success reward.model=FILE), or attempts that "
+                "somebody judged"
             )
         folders = self.context.data_dirs
         read = [read_episodes(folder) for folder in folders]
@@ -139,7 +152,13 @@ class AttemptData(LightningDataModule):
         self._demonstrated = examples(shown) if shown else None
         self._add(logged)
         self._begun = len(logged)
-        self._pool = EnvPool(make_env=self.context.make_env, workers=0)
+        self._read = True
+        self._start()
+
+    def _start(self) -> None:
+        if self._pool is None:
+            assert self.context.make_env is not None
+            self._pool = EnvPool(make_env=self.context.make_env, workers=0)
 
     def teardown(self, stage: str) -> None:
         """Release the robot, or stop the simulator."""
@@ -152,10 +171,10 @@ class AttemptData(LightningDataModule):
         step = 0 if self.trainer is None else self.trainer.global_step
         iteration = step // self.batching.steps_per_epoch
         due = min(self.episodes, self._begun + (iteration + 1) * self.episodes_per_iteration)
-        before = len(self._attempts)
-        for number in range(before - self._begun, due - self._begun):
+        for number in range(len(self._attempts) - self._begun, due - self._begun):
             self._add([self._attempt(number)])
-        self.told = self._figures(since=before)
+        # Not what was added just now: a run that is taken up again reads its earlier attempts too.
+        self.told = self._figures(since=self._begun + iteration * self.episodes_per_iteration)
         pool = _Drawn(*self._draw(np.random.default_rng((self.context.seed, iteration, _ROWS))))
         return self.batching.train(pool, lambda: 0 if self.trainer is None else self.trainer.global_step)
 

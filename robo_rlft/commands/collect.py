@@ -7,6 +7,7 @@ see `collect_click`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.environment import GROUPS, PROVIDED, environment_factory
 from robo_rlft.commands.live import LiveArguments, acts_live, check_live, judges, live_factory, live_place
 from robo_rlft.commands.policies import agree, file_sha256
-from robo_rlft.commands.process import prepare
+from robo_rlft.commands.process import prepare, sigterm_as_ctrl_c
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
 from robo_rlft.data.episodes import EpisodeWriter, read_episode
@@ -136,7 +137,11 @@ def _collect(composed: Composed, opened: Run, console: Console, actor: Actor | N
         )
     size = 1 if live else _CHUNK
     done = successes = steps = 0
-    with EnvPool(make_env=factory, workers=values["workers"]) as pool, ProgressLine(console, "collect") as line:
+    with (
+        sigterm_as_ctrl_c() if live else nullcontext(),
+        EnvPool(make_env=factory, workers=values["workers"]) as pool,
+        ProgressLine(console, "collect") as line,
+    ):
         for begin in range(0, len(seeds), size):
             chunk = seeds[begin : begin + size]
             paths = {

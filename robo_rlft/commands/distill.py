@@ -6,6 +6,7 @@ made it and of the reward that chose it, the score, and how far that policy was 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from robo_rlft.commands.console import ProgressLine
 from robo_rlft.commands.policies import file_sha256
 from robo_rlft.commands.process import prepare
 from robo_rlft.commands.report import runs_of
-from robo_rlft.commands.rewards import build_reward, pays_at_the_end
+from robo_rlft.commands.rewards import build_reward, pays_at_the_end, reward_files
 from robo_rlft.commands.runs import CONFIG_FILE, RUN_FILE, Run, folder_for, open_run, read_config, read_run
 from robo_rlft.config import Composed, ConfigError, UserError
 from robo_rlft.data.comparisons import Attempts
@@ -31,7 +32,8 @@ from robo_rlft.data.labels import attempts_digest
 from robo_rlft.data.provenance import provenance
 from robo_rlft.policies.io import load_policy
 from robo_rlft.policies.transporter import TransporterPolicy
-from robo_rlft.rewards.total import payment
+from robo_rlft.rewards.similarity import SimilarityReward
+from robo_rlft.rewards.total import parts, payment, pays_for_steps
 from robo_rlft.rollout.episode import Chosen, Episode
 
 _AT_ONCE = 16  # attempts that are judged at a time
@@ -120,7 +122,11 @@ def _attempts(folder: Path) -> list[Path]:
 def _digests(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Return the hashes of all that the choice follows from."""
     found = {"from": attempts_digest(folder)}
-    files = {"reward": values["reward"].get("model")} | {key: values[key] for key in ("checkpoint", "reference")}
+    models = reward_files(values["reward"])
+    if len(models) > 1:  # of a sum
+        found["reward"] = hashlib.sha256("".join(map(file_sha256, models)).encode()).hexdigest()
+    files = {"reward": models[0] if len(models) == 1 else None}
+    files |= {key: values[key] for key in ("checkpoint", "reference")}
     for key, file in files.items():
         if file is not None:
             if not Path(file).is_file():
@@ -136,7 +142,9 @@ def _distill(
     values = composed.values
     pair = None if values["reference"] is None else _pair(values, paths[0].parent, composed.trust)
     told = None if values["checkpoint"] is None else file_sha256(Path(values["checkpoint"]))
-    judged = list(_judge(composed, console, paths))
+    file = _policy_file(values, paths[0].parent)
+    policy = pair.policy if pair else None if file is None else load_policy(file, trust=composed.trust)
+    judged = list(_judge(composed, console, paths, policy))
     kept = chosen(judged, keep=values["keep"], least=values["least"], per_scene=values["per_scene"])
     if not kept:
         best = max(one.score for one in judged)
@@ -179,23 +187,37 @@ def chosen(judged: Sequence[Scored], *, keep: float, least: float | None, per_sc
 
 
 @torch.no_grad()
-def _judge(composed: Composed, console: Console, paths: Sequence[Path]) -> Iterator[Scored]:
+def _judge(
+    composed: Composed, console: Console, paths: Sequence[Path], policy: TransporterPolicy | None
+) -> Iterator[Scored]:
     """Return what the reward says of every attempt; one that pays step by step says what was paid.
 
+    What judges with an encoder and has none of its own sees with the policy's.
+
     Raises:
-        UserError: the attempts are of different grids.
+        UserError: the attempts are of different grids, nobody judged them, or there is no encoder to see with.
         RewardFileError: the reward cannot be used for these attempts.
     """
     workspace, rotations = (first := read_episode(paths[0])).workspace, first.rotations
-    reward = build_reward(composed, workspace=workspace, rotations=rotations)
+    reward = build_reward(composed, workspace=workspace, rotations=rotations, policy=policy)
+    whole = pays_at_the_end(reward)
+    if whole and pays_for_steps(reward):
+        raise UserError("reward: a sum of what judges steps and of what judges attempts ranks none; leave one kind out")
+    if policy is None and any(isinstance(part, SimilarityReward) and part.encoder is None for part in parts(reward)):
+        raise UserError("checkpoint: expected the policy that made the attempts, with whose encoder they are seen")
     with ProgressLine(console, "judge") as line:
         for begin in range(0, len(paths), _AT_ONCE):
             some = paths[begin : begin + _AT_ONCE]
             episodes = [read_episode(path) for path in some]
             if any(episode.workspace != workspace for episode in episodes):
                 raise UserError(f"from: expected attempts on one grid in {paths[0].parent}, found several")
+            if not whole and any(episode.told_by == "nobody" for episode in episodes):
+                raise UserError(
+                    "from: nobody said whether these attempts succeeded; expected a reward that was learned, such as "
+                    "reward=preference reward.model=FILE"
+                )
             scores = [episode.return_ for episode in episodes]
-            if pays_at_the_end(reward):
+            if whole:
                 seen = Attempts.of(episodes)
                 terms = reward.outcomes(first=seen.first, last=seen.last, scripts=seen.scripts)
                 scores = torch.as_tensor(payment(reward, terms)).tolist()
@@ -224,17 +246,23 @@ def _by_its_policy(path: Path, told: str | None) -> Episode:
     return replace(episode, policy_sha256=made or told)
 
 
-def _pair(values: Mapping[str, Any], folder: Path, trust: Sequence[str]) -> Pair:
-    """Return the policy that made the attempts, as the command or their run names it, and the reference."""
+def _policy_file(values: Mapping[str, Any], folder: Path) -> Path | None:
+    """Return the file of the policy that made the attempts, as the command or their run names it; None: not there."""
     file = values["checkpoint"]
     if file is None and (folder / CONFIG_FILE).exists():
         file = read_config(folder).get("checkpoint")
-    if file is None or not Path(file).is_file():
+    return Path(file) if file is not None and Path(file).is_file() else None
+
+
+def _pair(values: Mapping[str, Any], folder: Path, trust: Sequence[str]) -> Pair:
+    """Return the policy that made the attempts, as the command or their run names it, and the reference."""
+    file = _policy_file(values, folder)
+    if file is None:
         raise ConfigError(
-            f"checkpoint: a KL needs the policy that made the attempts, and {folder} names "
-            f"{'none' if file is None else f'{file}, which is not there'}; expected checkpoint=FILE"
+            f"checkpoint: a KL needs the policy that made the attempts, and {folder} names none that is there; "
+            "expected checkpoint=FILE"
         )
-    policy, reference = load_policy(Path(file), trust=trust), load_policy(Path(values["reference"]), trust=trust)
+    policy, reference = load_policy(file, trust=trust), load_policy(Path(values["reference"]), trust=trust)
     for name in ("workspace", "rotations"):
         if getattr(policy, name) != getattr(reference, name):
             raise ConfigError(
@@ -244,6 +272,6 @@ def _pair(values: Mapping[str, Any], folder: Path, trust: Sequence[str]) -> Pair
     return Pair(
         policy=policy.eval(),
         reference=reference.eval(),
-        sha256=file_sha256(Path(file)),
+        sha256=file_sha256(file),
         reference_sha256=file_sha256(Path(values["reference"])),
     )

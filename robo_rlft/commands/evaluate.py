@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from robo_rlft.commands.policies import (
     candidate,
     file_sha256,
 )
-from robo_rlft.commands.process import prepare
+from robo_rlft.commands.process import prepare, sigterm_as_ctrl_c
 from robo_rlft.commands.rewards import build_reward, pays_at_the_end
 from robo_rlft.commands.runs import Run, folder_for, open_run
 from robo_rlft.config import Composed, ConfigError, build, target_class
@@ -43,6 +44,12 @@ from robo_rlft.rollout.pool import EnvPool
 from robo_rlft.tasks.task import TaskError, named
 
 RESULTS, PARTIAL = "results.json", "partial.jsonl"
+TOLD_BY = {
+    "person": "a person",
+    "simulated": "a simulated person",
+    "classifier": "a learned classifier",
+    "nobody": "nobody",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +175,7 @@ def _evaluate(
         make_env = environment_factory(values, trust=composed.trust, **grid)
     title = f"evaluate {chosen.checkpoint.name} on {values['split']}"
     with (
+        sigterm_as_ctrl_c() if live else nullcontext(),
         EnvPool(make_env=make_env, workers=values["workers"]) as pool,
         ProgressLine(console, title, keep=False) as line,
     ):
@@ -194,7 +202,7 @@ def _evaluate(
             seed=values["seed"],
             tries=values["tries"],
             instructions=lines,
-            judge=_judge(composed, chosen),
+            judge=None if live else _judge(composed, chosen),  # there it says what succeeded
             partial=opened.path / PARTIAL,
             progress=progress,
             **known,
@@ -282,7 +290,8 @@ def _tell(result: EvaluationResult, folder: Path, console: Console) -> None:
     else:
         console.print(
             f"{result.checkpoint} on {result.split}: success {success.mean:.3f} "
-            f"({success.low:.3f} to {success.high:.3f}), {_count(result)}, {result.decoding}",
+            f"({success.low:.3f} to {success.high:.3f}), {_count(result)}, {result.decoding}"
+            + ("" if result.told_by == "task" else f", as told by {TOLD_BY[result.told_by]}"),
             markup=False,
         )
     judged = [scene.judged for scene in result.scored if scene.judged]

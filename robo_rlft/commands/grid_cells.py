@@ -34,6 +34,7 @@ POLICY, REWARD = "policy.safetensors", "reward.safetensors"
 EVALUATIONS = "evaluate"  # the name of their cost
 DECIMALS = 6  # of committed figures; what follows is float32's rounding
 _RETURN, _SUCCESS, _GROUPS = "rollout/episodic_return", "rollout/success", "rollout/groups"
+_KEPT = "charts/kept"  # of AttemptData
 _STEPS, _TRUE, _KL = "charts/environment_steps", "rollout/true_return", "rollout/kl"
 
 
@@ -168,7 +169,9 @@ def read_training(job: GridJob) -> Training | None:
             rows = [row for row in csv.DictReader(file) if row.get(_SUCCESS) and row.get(_RETURN)]
         data = job.composed.values["algorithm"].get("data", {})
         samples = int(data.get("samples", 1))
-        groups = [float(row.get(_GROUPS) or 0.0) for row in rows]
+        if any(row.get(_KEPT) for row in rows):  # cloned attempts: no iteration is of the present policy alone
+            return None
+        groups = [float(row.get(_GROUPS) or data.get("episodes", 0.0)) for row in rows]
         if data.get("credit") == "state":  # there a group is a visited state; scenes drawn anew are not counted
             groups = [float(data["scenes"])] * len(rows)
         episodes = [round(sum(groups[: i + 1]) * samples) for i in range(len(groups))]

@@ -53,6 +53,7 @@ class Attempts:
     folder: Path
     summaries: dict[str, Summary]  # by the names of their files
     sentences: dict[str, tuple[str, ...]]
+    unjudged: bool  # nobody said of some whether they succeeded
 
     @property
     def header(self) -> dict[str, str]:
@@ -77,6 +78,11 @@ def run(composed: Composed, console: Console) -> Path:
     attempts = read_attempts(folder := folders[0])
     labeler = build(values["labeler"], trust=composed.trust, path="labeler")
     way = "" if values["order"] == RANDOM else f"-{values['order']}"
+    if attempts.unjudged and isinstance(labeler, SimulatedLabeler):
+        raise UserError(
+            f"labeler: nobody said whether the attempts in {folder} succeeded, so a simulated person knows nothing of "
+            "them; expected labeler=page, or attempts that somebody judged"
+        )
     name = f"label-{folder.name}-{values['mode']}{way}-{composed.choices['labeler']}-seed{values['seed']}"
     target = folder_for(values, name)
     config = {**values, "from": str(folder), **digests(values)}
@@ -110,17 +116,18 @@ def read_attempts(folder: Path) -> Attempts:
     """
     if (folder / RUN_FILE).exists() and read_run(folder).get("status") != "finished":
         raise UserError(f"from: {folder} is not finished, and what is asked would change; repeat its command first")
-    summaries, sentences = {}, {}
+    summaries, sentences, unjudged = {}, {}, False
     for path in sorted(folder.glob("*.npz")):
         episode = read_episode(path)
         summaries[path.name] = Summary.of(path.name, episode)
         sentences[path.name] = episode.sentences
+        unjudged |= episode.told_by == "nobody"
     if not summaries:
         raise UserError(
             f"from: expected episodes (*.npz) in {folder}, found none; `robo-rlft collect checkpoint=FILE tries=2` "
             "makes them"
         )
-    return Attempts(folder=folder, summaries=summaries, sentences=sentences)
+    return Attempts(folder=folder, summaries=summaries, sentences=sentences, unjudged=unjudged)
 
 
 def ask_about(

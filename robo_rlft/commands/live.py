@@ -73,15 +73,17 @@ def live_place(composed: Composed) -> Place:
 
 def judges(composed: Composed) -> bool:
     """Tell whether somebody says of each episode whether it succeeded."""
-    return bool({class_path(PersonReward), class_path(SuccessReward)} & set(_terms(composed.values["reward"])))
+    return bool({class_path(PersonReward), class_path(SuccessReward)} & _kinds(composed.values["reward"]))
 
 
-def _terms(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the nodes of a reward, or of a sum's terms, by their classes."""
-    found = {str(node.get(TARGET)): node}
-    for term in node.get("terms", {}).values():
-        found |= _terms(term)
-    return found
+def _terms(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the nodes of a reward and of a sum's terms."""
+    return [node, *(one for term in node.get("terms", {}).values() for one in _terms(term))]
+
+
+def _kinds(node: Mapping[str, Any]) -> set[str]:
+    """Return the classes of a reward and of a sum's terms."""
+    return {str(term.get(TARGET)) for term in _terms(node)}
 
 
 def check_live(composed: Composed, *, judged: bool) -> None:
@@ -96,11 +98,13 @@ def check_live(composed: Composed, *, judged: bool) -> None:
     """
     if acts_live(composed):
         problems = live_problems(composed, judged=judged)
-    elif class_path(PersonReward) in _terms(composed.values["reward"]):
+    elif class_path(PersonReward) in _kinds(composed.values["reward"]):
         problems = [
             "reward: a person judges what a robot does, one episode after the other; expected driver_only=true beside "
             "reward=person, or a real robot"
         ]
+    elif composed.command != "evaluate" and composed.values["instructions"] is not None:
+        problems = ["instructions: a simulated table's task says its own sentences; leave it out"]
     else:
         problems = []
     if problems:
@@ -129,7 +133,7 @@ def live_problems(composed: Composed, *, judged: bool) -> list[str]:
         composed: the config.
         judged: whether episodes are of no use to the command where nobody judges them.
     """
-    values, nodes = composed.values, _terms(composed.values["reward"])
+    values, kinds = composed.values, _kinds(composed.values["reward"])
     progress, person, success = (class_path(kind) for kind in (ProgressReward, PersonReward, SuccessReward))
     simulated = restores_scenes(composed)
     problems = []
@@ -137,20 +141,25 @@ def live_problems(composed: Composed, *, judged: bool) -> list[str]:
         return [live_refusal(composed)]
     if values["workers"] > 0:
         problems.append(f"workers: a robot is one; expected 0, got {values['workers']}")
-    if (judged or len(nodes) > 1) and progress in nodes:
+    if (judged or len(kinds) > 1) and progress in kinds:
         problems.append(
             "reward: nobody knows a task's progress on a table; expected reward=person, or one that was learned: "
             "reward=success reward.model=FILE, got reward=progress"
         )
-    elif composed.command == "evaluate" and not {person, success} & set(nodes):
+    elif composed.command == "evaluate" and not {person, success} & kinds:
         problems.append("reward: success is somebody's to say; expected reward=person or success")
-    if nodes.get(person, {}).get("ask") == "simulated" and not simulated:
+    asked = [node["ask"] for node in _terms(values["reward"]) if node.get(TARGET) == person]
+    if len(asked) > 1:
+        problems.append(f"reward: one person is asked; expected one such term, got {len(asked)}")
+    if "simulated" in asked and not simulated:
         problems.append("reward.ask: a simulated person sees simulated tables only; expected keyboard or page")
     if is_real(values, trust=composed.trust) and values["robot"].get("dry_run", True) is not False:
         problems.append(
             "robot.dry_run: plans alone are no episodes; expected robot.dry_run=false, which moves the robot after "
             "your word"
         )
+    if simulated and values["instructions"] is not None:
+        problems.append("instructions: a simulated table's task says its own sentences; leave it out")
     if not simulated and values["instructions"] is None:
         problems.append(
             "instructions: a real table says nothing; expected instructions=FILE, a file of sentences, one a line, "
@@ -182,6 +191,7 @@ def _make(composed: Composed, folder: Path, workspace: Workspace, rotations: int
         workspace=workspace,
         rotations=rotations,
         judge=_judge(person_reward, classifier, person, scenes, seed=int(values["seed"])),
+        tell=functools.partial(console.print, markup=False),
     )
 
 
@@ -199,7 +209,8 @@ def _person(
     if not says and not lays:
         return None
     if reward is None or reward.ask != "page":
-        return ConsolePerson(operator)
+        mend = "run it in one, or choose reward.ask=page, or what was learned: reward=success reward.model=FILE"
+        return ConsolePerson(operator, mend=mend if says else "run it in one, or lay no table: resets=skip")
     try:
         page = AskPage(port=reward.port)
     except OSError as error:

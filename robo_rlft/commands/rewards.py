@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from robo_rlft.config import Composed, build
@@ -34,3 +36,9 @@ def build_reward(composed: Composed, *, workspace: Workspace, rotations: int, po
 def pays_at_the_end(reward: object) -> bool:
     """Tell whether a reward, or a part of its sum, judges whole attempts."""
     return any(isinstance(part, OutcomeReward) for part in parts(reward))
+
+
+def reward_files(node: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a reward's node names, those of a sum's terms too."""
+    own = [] if node.get("model") is None else [Path(str(node["model"]))]
+    return own + [file for term in node.get("terms", {}).values() for file in reward_files(term)]

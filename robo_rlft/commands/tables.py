@@ -5,8 +5,7 @@ The parts of `robo_rlft.live` that know persons, tasks and rewards. A person is 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -49,37 +48,42 @@ def as_picture(seen: Observation) -> npt.NDArray[np.uint8]:
 class ConsolePerson:
     """The person at the terminal."""
 
-    def __init__(self, operator: ConsoleOperator) -> None:
+    def __init__(self, operator: ConsoleOperator, *, mend: str) -> None:
         """Make one.
 
+        Args:
+            operator: who types.
+            mend: what to do where nobody is at a terminal, in words.
+
         Raises:
-            ConfigError: nobody is at a terminal.
+            ConfigError: nobody is.
         """
         if not operator.present:
-            raise ConfigError(
-                "reward: a person is to be asked, and standard input is not a terminal; run it in one, or choose "
-                "reward.ask=page, or a reward that was learned: reward=success reward.model=FILE"
-            )
+            raise ConfigError(f"a person is to be asked, and standard input is not a terminal: {mend}")
         self._operator = operator
 
     def ready(self, question: str) -> None:
         """Ask for Enter."""
-        typed = self._operator.line(f"{question} Enter goes on, q stops:")
-        if typed is None or typed.lower() in END:
-            raise KeyboardInterrupt(STOPPED)
+        self._asked(f"{question} Enter goes on, q stops:", {"": True} | dict.fromkeys(YES, True))
 
     def done(self, sentence: str, *, before: Observation, after: Observation) -> bool:
         """Ask until the answer is yes, no or stop."""
-        question = f"was it done: {sentence!r}? [yes/no, q stops]"
-        while True:
-            typed = self._operator.line(question)
-            if typed is None or typed.lower() in END:
-                raise KeyboardInterrupt(STOPPED)
-            if typed.lower() in YES | NO:
-                return typed.lower() in YES
+        answers = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
+        return self._asked(f"was it done: {sentence!r}? [yes/no, q stops]", answers)
 
     def close(self) -> None:
         """Do nothing."""
+
+    def _asked(self, question: str, answers: Mapping[str, bool]) -> bool:
+        """Ask until the answer is one; what was typed before the question is none."""
+        asked = question
+        while True:
+            typed = self._operator.fresh_line(asked)
+            if typed is None or typed.lower() in END:
+                raise KeyboardInterrupt(STOPPED)
+            if typed.lower() in answers:
+                return answers[typed.lower()]
+            asked = f"{typed!r} is no answer here. {question}"
 
 
 class PagePerson:
@@ -126,7 +130,7 @@ class PersonJudge:
 class SimulatedJudge:
     """Sees a simulated table as it is, as a person would, and errs now and then."""
 
-    name = "person"
+    name = "simulated"
 
     def __init__(self, scenes: TaskScenes, *, noise: float, seed: int) -> None:
         self._scenes, self._noise, self._seed = scenes, noise, seed
@@ -173,23 +177,23 @@ class SimulatedTable:
 
 
 class RealTable:
-    """A table that a person lays, or that stays as the last episode left it; sentences come from a list, in turn."""
+    """A table that a person lays, or that stays as the last episode left it."""
 
     def __init__(self, sentences: Sequence[str], *, person: Person | None, ask: bool) -> None:
         """Make one.
 
         Args:
-            sentences: one an episode.
+            sentences: of which each episode has one, those of successive numbers in turn.
             person: who is asked; None where nobody is.
             ask: ask for the table to be laid before each episode.
         """
         self.place = Place(task=REAL_TASK, split=REAL_SPLIT, phase=REAL_PHASE)
-        self._sentences = itertools.cycle(sentences)
+        self._sentences = tuple(sentences)
         self._person, self._ask = person, ask
 
     def lay(self, number: int) -> Laid:
-        """Take the next sentence, and have the table laid for it where a person is asked."""
-        sentence = next(self._sentences)
+        """Take the episode's sentence, and have the table laid for it where a person is asked."""
+        sentence = self._sentences[number % len(self._sentences)]
         phrases = find_phrases(sentence)
         if self._ask and self._person is not None:
             self._person.ready(f"Lay the table for {sentence!r}.")

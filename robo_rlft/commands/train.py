@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from robo_rlft.commands.live import LiveArguments, acts_live, check_live, live_f
 from robo_rlft.commands.loggers import CsvLogger
 from robo_rlft.commands.parting import NOTE, PartingWatch
 from robo_rlft.commands.policies import POLICY_GROUPS, POLICY_PROVIDED, agree, build_policy
-from robo_rlft.commands.process import prepare
+from robo_rlft.commands.process import prepare, sigterm_as_ctrl_c
 from robo_rlft.commands.progress import TrainingProgress
 from robo_rlft.commands.provenance import commit
 from robo_rlft.commands.rewards import build_reward, pays_at_the_end
@@ -94,14 +95,17 @@ def run(composed: Composed, console: Console) -> Path:
             opened.notes["leak"] = f"trained on {leak}"
         opened.notes |= provenance_of(parts.data)
         try:
-            parts.trainer.fit(
-                parts.module,
-                datamodule=parts.data,
-                ckpt_path=last_checkpoint(opened.checkpoints),
-                weights_only=True,
-            )
+            with sigterm_as_ctrl_c() if acts_live(composed) else nullcontext():
+                parts.trainer.fit(
+                    parts.module,
+                    datamodule=parts.data,
+                    ckpt_path=last_checkpoint(opened.checkpoints),
+                    weights_only=True,
+                )
         except SystemExit as stopped:  # how Lightning leaves at Ctrl-C, and at SIGTERM with exit code 0
             raise KeyboardInterrupt from stopped
+        finally:
+            parts.data.teardown("fit")  # Lightning does it only where nothing failed, and a robot must be let go of
         if parts.trainer.interrupted:
             raise KeyboardInterrupt
         result = _save(composed, opened, parts)
@@ -214,7 +218,11 @@ def _parts(composed: Composed, opened: Run, console: Console) -> Parts:
     datamodule = build(data or {}, trust=trust, path="algorithm.data", **provided)
     # Before there is a trainer, whose loggers write files: data that cannot be read ends it here.
     datamodule.setup("fit")
-    return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
+    try:
+        return Parts(module=module, data=datamodule, trainer=_trainer(composed, opened, console))
+    except BaseException:
+        datamodule.teardown("fit")
+        raise
 
 
 def _outcome_reward(composed: Composed, policy: Any, workspace: Workspace, rotations: int) -> OutcomeReward | None:

@@ -155,6 +155,7 @@ def evaluate(
         checkpoint_sha256=checkpoint.sha256,
         scenes=tuple(scenes),
         tries=tries,
+        told_by=pool.told_by,
     )
 
 

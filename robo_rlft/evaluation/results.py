@@ -158,6 +158,7 @@ class EvaluationResult:
     checkpoint_sha256: str | None  # None where there is no file
     scenes: tuple[SceneResult, ...]
     tries: int = 1  # of each scene
+    told_by: str = "task"  # who said what succeeded: one of `rollout.episode.JUDGES`
 
     @property
     def scored(self) -> tuple[SceneResult, ...]:
@@ -219,6 +220,7 @@ class EvaluationResult:
             "checkpoint_sha256": self.checkpoint_sha256,
             "episodes": len(self.scenes),
             **({"tries": self.tries} if several else {}),
+            **({} if self.told_by == "task" else {"told_by": self.told_by}),
             "without_goal": len(self.scenes) - len(self.scored),
             "success": _json(self.success),
             "return": _json(self.return_),
@@ -268,6 +270,7 @@ def read_results(path: Path) -> EvaluationResult:
             checkpoint_sha256=data["checkpoint_sha256"],
             scenes=scenes,
             tries=tries,
+            told_by=str(data.get("told_by", "task")),
         )
     except KeyError as error:
         raise ResultFileError(f"{path}: expected the field {error}, found none; the file is damaged") from None

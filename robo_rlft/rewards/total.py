@@ -85,3 +85,8 @@ def parts(reward: object) -> tuple[object, ...]:
     if not isinstance(reward, TotalReward):
         return (reward,)
     return tuple(part for term in reward.terms.values() for part in parts(term))
+
+
+def pays_for_steps(reward: object) -> bool:
+    """Tell whether a reward, or a part of its sum, pays for single steps alone."""
+    return any(not isinstance(part, OutcomeReward) for part in parts(reward))

@@ -316,8 +316,9 @@ def _run_batch(
     failed = [i for i in range(len(seeds)) if not success[i]]
     kinds = dict(zip(failed, pool.explain([states[i] for i in failed], [attempts[i] for i in failed]), strict=True))
     proxies: list[float] | None = None
-    if reward is not None:  # it pays at the end alone, so the task says what an episode came to
-        proxies = _judged(reward, first, last, [state.sentences for state in states])
+    if reward is not None:  # it is the proxy: the task says what an episode came to
+        ends = _judged(reward, first, last, [state.sentences for state in states])
+        proxies = [paid + end for paid, end in zip(returns, ends, strict=True)]
         returns = [end.progress - start.state.progress for start, end in zip(starts, states, strict=True)]
     return [
         EpisodeRecord(

@@ -24,8 +24,9 @@ FAILURES: tuple[str, ...] = (
     "timed_out",
 )
 
-# Who may say whether an episode succeeded: the simulated task, or on a table a person, a learned reward, or nobody.
-JUDGES: tuple[str, ...] = ("task", "person", "classifier", "nobody")
+# Who may say whether an episode succeeded: the simulated task; on a table a person, real or simulated, what was
+# learned, or nobody.
+JUDGES: tuple[str, ...] = ("task", "person", "simulated", "classifier", "nobody")
 
 
 @dataclass(frozen=True, kw_only=True)

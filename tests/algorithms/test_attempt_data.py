@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from robo_rlft.data.episodes import EpisodeWriter
 from robo_rlft.env import Place
 from robo_rlft.geometry import Workspace
 from robo_rlft.records import Observation
+from robo_rlft.rewards.person import PersonReward
+from robo_rlft.rewards.total import TotalReward
 from robo_rlft.rollout.episode import Episode
 from tests.algorithms.table_policy import TablePolicy
 
@@ -156,6 +159,24 @@ def test_a_kill_loses_no_episode_and_changes_nothing(tmp_path: Path, monkeypatch
     assert len(list((tmp_path / "broken" / "episodes").glob("*.npz"))) == 5
     assert columns(make(tmp_path / "broken", monkeypatch, acting=after)) == unbroken
     assert before.made + after.made == whole.made
+
+
+def test_figures_are_of_the_newest_attempts_after_a_kill_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make(tmp_path, monkeypatch, episodes_per_iteration=4)
+    for step in (0, 4):
+        whole.trainer = SimpleNamespace(global_step=step)  # type: ignore[assignment]
+        whole.train_dataloader()
+    again = make(tmp_path, monkeypatch, acting=Acting(stop_after=0), episodes_per_iteration=4)
+    again.trainer = SimpleNamespace(global_step=4)  # type: ignore[assignment]
+    again.train_dataloader()
+    assert again.told == whole.told
+    assert whole.told["rollout/success"] == sum(whole._worth[4:]) / 4
+
+
+def test_a_sum_that_pays_for_steps_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = TotalReward(terms={"half": Half(), "done": PersonReward()}, weights={"half": 1.0, "done": 1.0})
+    with pytest.raises(ValueError, match="expected terms that judge whole attempts"):
+        make(tmp_path, monkeypatch, reward=both)
 
 
 def test_logged_attempts_count_and_the_budget_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

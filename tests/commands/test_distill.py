@@ -181,7 +181,7 @@ def test_attempts_that_have_changed_are_not_chosen_from_again(
         (["keep=0"], "keep"),
         (["least=1.5"], "the best one's is 1.000"),
         (["reference=nowhere"], "reference: expected a file at nowhere"),
-        (["from=demos", "reference=bc0/policy.safetensors"], "names none; expected checkpoint=FILE"),
+        (["from=demos", "reference=bc0/policy.safetensors"], "names none that is there; expected checkpoint=FILE"),
         (["checkpoint=bc0/policy.safetensors"], "checkpoint: expected the policy that made"),
         (["reward=success", "reward.model=reward.safetensors"], "choose reward=preference"),
         (["reward=preference", "reward.model=nowhere"], "reward: expected a file at nowhere"),

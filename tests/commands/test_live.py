@@ -20,7 +20,9 @@ from robo_rlft.commands.deploy.prompts import ConsoleOperator
 from robo_rlft.commands.tables import ConsolePerson, PagePerson, RealTable
 from robo_rlft.config import ConfigError
 from robo_rlft.data.episodes import read_episodes
+from robo_rlft.driver import Refused
 from robo_rlft.evaluation.results import read_results
+from robo_rlft.live import LiveEnv
 from robo_rlft.records import Observation
 from tests.commands.test_train import BC, TINY
 
@@ -56,10 +58,37 @@ def weights(run: str) -> dict[str, torch.Tensor]:
 
 def test_attempts_are_collected_one_after_the_other_and_say_who_judged(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect", f"checkpoint={POLICY}", "episodes=3", "output=tries", *LIVE]) == 0
-    assert {(e.told_by, e.attempt) for e in read_episodes(Path("tries"))} == {("person", 0)}
+    assert {(e.told_by, e.attempt) for e in read_episodes(Path("tries"))} == {("simulated", 0)}
     assert main(["collect", f"checkpoint={POLICY}", "episodes=2", "output=unjudged", *LIVE[:2]]) == 0
     assert {(e.told_by, e.success) for e in read_episodes(Path("unjudged"))} == {("nobody", False)}
     assert "nobody said whether they succeeded" in capsys.readouterr().out
+
+
+def test_what_nobody_judged_is_taken_for_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", f"checkpoint={POLICY}", "episodes=2", "output=unjudged", *LIVE[:2]]) == 0
+    tune = ["algorithm.data.logged=unjudged", "output=tuned"]
+    for command in (
+        ["label", "from=unjudged", "mode=success", "labeler=simulated", "output=labels"],
+        ["distill", "from=unjudged", "reward=progress", "output=best"],
+        ["train", *TUNE, *tune],
+    ):
+        assert main(command) == 2
+        assert "nobody said whether" in capsys.readouterr().err
+
+
+def test_whatever_ends_training_the_robot_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    from robo_rlft.algorithms import attempt_data
+
+    closed: list[LiveEnv] = []
+    close = LiveEnv.close
+    monkeypatch.setattr(LiveEnv, "close", lambda env: (closed.append(env), close(env)))
+    monkeypatch.setattr(attempt_data, "record_attempts", _refuse)
+    assert main(["train", *TUNE, "output=refused"]) == 2
+    assert len(closed) == 1
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise Refused("operator: no", rule="operator")
 
 
 def test_a_simulated_person_errs_as_often_as_told() -> None:
@@ -72,6 +101,7 @@ def test_a_simulated_person_errs_as_often_as_told() -> None:
 def test_a_policy_is_evaluated_by_whoever_judges() -> None:
     assert main(["evaluate", f"checkpoint={POLICY}", "episodes=3", "output=judged", *LIVE]) == 0
     assert main(["evaluate", f"checkpoint={POLICY}", "episodes=3", "output=told", "threads=1", "batch_size=1"]) == 0
+    assert read_results(Path("judged/results.json")).told_by == "simulated"
     judged, told = (read_results(Path(name) / "results.json") for name in ("judged", "told"))
     assert [s.success for s in judged.scenes] == [s.success for s in told.scenes]
 
@@ -108,6 +138,8 @@ def test_training_that_is_killed_goes_on_with_every_episode(monkeypatch: pytest.
         (["collect", "episodes=1", *LIVE], "checkpoint: with driver_only=true a policy acts"),
         (["collect", f"checkpoint={POLICY}", "tries=2", *LIVE], "tries: on a table no scene comes back"),
         (["evaluate", "checkpoint=oracle", *LIVE], "expected checkpoint=FILE"),
+        (["evaluate", f"checkpoint={POLICY}", *LIVE, "instructions=mine.txt"], "a simulated table's task says its own"),
+        (["collect", "episodes=1", "instructions=mine.txt"], "a simulated table's task says its own"),
         (
             ["evaluate", f"checkpoint={POLICY}", "robot=real_ur", "robot.host=127.0.0.9", "camera=loopback", *LIVE],
             "reward.ask: a simulated person sees simulated tables only",
@@ -148,13 +180,20 @@ def person(*typed: str) -> ConsolePerson:
         except StopIteration:
             raise EOFError from None
 
-    return ConsolePerson(ConsoleOperator(name="ada", ask=ask))
+    return ConsolePerson(ConsoleOperator(name="ada", ask=ask), mend="come")
 
 
 def test_a_person_at_the_keyboard_is_asked_until_the_answer_is_one() -> None:
     seen = a_picture()
     assert person("perhaps", "y").done("do it", before=seen, after=seen)
     assert not person("no").done("do it", before=seen, after=seen)
+
+
+def test_only_enter_or_yes_says_that_the_table_is_laid() -> None:
+    with pytest.raises(KeyboardInterrupt):  # a no is asked again, and then the input ends
+        person("no", "wait").ready("lay it")
+    person("no", "").ready("lay it")
+    person("yes").ready("lay it")
 
 
 @pytest.mark.parametrize("typed", [(), ("q",)])
@@ -209,8 +248,8 @@ def test_success_is_told_on_the_page_and_kept_with_each_episode() -> None:
 
 
 def test_nobody_at_a_terminal_is_no_person() -> None:
-    with pytest.raises(ConfigError, match="standard input is not a terminal"):
-        ConsolePerson(ConsoleOperator(name="ada"))
+    with pytest.raises(ConfigError, match="standard input is not a terminal: come"):
+        ConsolePerson(ConsoleOperator(name="ada"), mend="come")
 
 
 def test_a_real_tables_sentences_come_in_turn_and_it_is_laid_by_a_person_or_not_at_all() -> None:
@@ -221,11 +260,13 @@ def test_a_real_tables_sentences_come_in_turn_and_it_is_laid_by_a_person_or_not_
         def ready(self, question: str) -> None:
             asked.append(question)
 
-    somebody = Laying(ConsoleOperator(name="ada", ask=lambda question: ""))
+    somebody = Laying(ConsoleOperator(name="ada", ask=lambda question: ""), mend="come")
     table = RealTable(sentences, person=somebody, ask=True)
     said = [table.lay(number).sentences[0] for number in range(3)]
     assert said == [sentences[0], sentences[1], sentences[0]]
     assert len(asked) == 3
+    again = RealTable(sentences, person=somebody, ask=False)  # after a kill
+    assert again.lay(1).sentences[0] == sentences[1]
     skipping = RealTable(sentences, person=somebody, ask=False)
     assert skipping.lay(0).goals[0].pick == "red block"
     assert len(asked) == 3

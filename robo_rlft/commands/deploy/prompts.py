@@ -63,6 +63,11 @@ class ConsoleOperator:
         except EOFError:
             return None
 
+    def fresh_line(self, question: str) -> str | None:
+        """Return a line that was typed after the question, as `line` does."""
+        self._forget_typed()
+        return self.line(question)
+
     def approve(self, question: str) -> bool:
         """Ask until the answer is yes or no; the end of the input is a no."""
         self._forget_typed()
