@@ -83,7 +83,7 @@ class AttemptData(LightningDataModule):
         max_weight: float = 20.0,
         demonstrations: float = 0.25,
         batch_size: int = 8,
-        steps_per_epoch: int = 50,
+        steps_per_epoch: int = 80,
         augment: bool = True,
         allow_leak: bool = False,
     ) -> None:
