@@ -44,7 +44,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["evaluate", "decoding=loud"], "decoding: expected one of greedy, sampled, got 'loud'; e.g. decoding=greedy"),
         (["evaluate", "tries=4"], "decoding=greedy, since the most probable action is the same every time; got 4"),
         (["evaluate", "checkpoint=oracle", "tries=4", "decoding=sampled"], "a demonstrator shows every scene once"),
-        (["run", "experiment=slowstart"], "experiment: expected one of confirmation, controls, credit"),
+        (["run", "experiment=slowstart"], "experiment: expected one of comparisons, confirmation, controls, credit"),
         (["run", "seed=1", "algoritm.lr=1"], "did you mean algorithm"),
         (["report", "from=nothing"], "there is no 'nothing'"),
         (["report"], "expected folders of runs, separated by commas, got none"),

@@ -110,7 +110,7 @@ def test_an_override_that_no_step_may_have_is_refused(overrides: list[str], mess
     [
         (
             {"steps": [{"name": "a", "command": "deploy"}]},
-            "expected one of collect, label, train, evaluate, got 'deploy'",
+            "expected one of collect, label, distill, train, evaluate, got 'deploy'",
         ),
         ({"steps": [STEPS[0], STEPS[0]]}, "a plain name of its own"),
         ({"steps": [{"name": "evaluate", "command": "collect"}]}, "a plain name of its own"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +23,7 @@ from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction
 from robo_rlft.tasks.task import Goal
 
-ANYTHING = cast(Any, object())  # the fake runner looks at neither pool nor policy
+ANYTHING = cast(Any, SimpleNamespace(told_by="task"))  # the fake runner looks at neither pool nor policy
 
 
 class FakeRunner:
