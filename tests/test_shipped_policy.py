@@ -10,8 +10,8 @@ from robo_rlft import load_policy
 from robo_rlft.commands.policies import shipped_policy
 from robo_rlft.language.instruction import InstructionError
 from robo_rlft.records import Observation, stack
-from robo_rlft.rollout.collect import run_episodes
 from robo_rlft.rollout.pool import EnvPool
+from robo_rlft.rollout.running import run_episodes
 from tests.simulated import env_factory, make_env
 
 SCENES = range(12)

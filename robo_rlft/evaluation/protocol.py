@@ -20,10 +20,10 @@ from robo_rlft.evaluation.judged import JudgedTry
 from robo_rlft.evaluation.partial import PartialResults
 from robo_rlft.evaluation.results import EvaluationResult, SceneResult, read_results, write_results
 from robo_rlft.records import ActionScores, Decision, Observation, OutcomeReward, PickPlace, Policy
-from robo_rlft.rollout.collect import run_episodes
 from robo_rlft.rollout.episode import EpisodeRecord
 from robo_rlft.rollout.jobs import Instruction
 from robo_rlft.rollout.pool import EnvPool
+from robo_rlft.rollout.running import run_episodes
 from robo_rlft.tasks.task import Goal
 
 __all__ = [

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from robo_rlft.records import ActionScores, Decision, Observation, PickPlace, stack
-from robo_rlft.rollout.collect import Rollout, collect, run_episodes
+from robo_rlft.rollout.collect import Rollout, collect
 from robo_rlft.rollout.episode import FAILURES
 from robo_rlft.rollout.pool import EnvPool
+from robo_rlft.rollout.running import run_episodes
 from tests.algorithms.table_policy import FakePool, TablePolicy
 from tests.simulated import env_factory
 
